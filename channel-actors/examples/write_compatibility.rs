@@ -158,7 +158,7 @@ async fn main() {
     }
     let crashed = target.join("crashed");
     copy(&channels.join("behind"), &crashed);
-    assert!(crashed.join("journal").exists(), "its newest blocks are there");
+    assert!(crashed.join("wal").exists(), "its newest blocks are there");
     registry.drain().await;
     std::fs::remove_dir_all(channels.join("behind")).expect("removes");
     std::fs::rename(&crashed, channels.join("behind")).expect("renames");
@@ -177,10 +177,10 @@ async fn main() {
 
 fn copy(from: &Path, to: &Path) {
     std::fs::create_dir_all(to).expect("makes");
-    // A store that is open has its newest blocks in a journal, if it has one.
-    for name in ["log.redb", "state.redb", "journal"] {
+    // A store that is open has its newest blocks in a write-ahead log, if it has one.
+    for name in ["log.redb", "state.redb", "wal"] {
         match std::fs::copy(from.join(name), to.join(name)) {
-            Err(error) if name == "journal" && error.kind() == std::io::ErrorKind::NotFound => {}
+            Err(error) if name == "wal" && error.kind() == std::io::ErrorKind::NotFound => {}
             copied => drop(copied.expect("copies")),
         }
     }

@@ -1,8 +1,10 @@
-//! A channel: its machine with ordering, its store; and the registry of a peer's channels.
+//! The channels of a peer: each a machine with ordering above a store of its own, and the registry of them.
 //!
-//! Decisions are in one pure state machine for a channel (`machine`, made of `dealer`, `collector`, `acceptor` and
-//! `ordering`), work that blocks in functions that run on pools (`pipeline::verifier::Screening`, `production`, `opening`). `effects` is
-//! the loop between the two, and `group` the thin shell of actix around it.
+//! The rooms, ground first: [`runtime`] (threads, tasks, memory, metrics, life cycle), [`store`] (files, log, state),
+//! [`block`] (whole blocks: execute, append, replay, verify offline), [`pipeline`] (from a submission to a committed
+//! block), `delivery` (what readers and subscribers get), `channel` (one channel as the peer holds it), [`peer`] (all of
+//! them). What a channel decides is decided by the pure machine in `pipeline/machine.rs`; `pipeline/effects.rs` is the loop
+//! that performs it, and `channel/actor.rs` the thin shell of threads and timers around it.
 //! Absent on purpose: HTTP, JSON, certificates' inner form, contract rules. Only `store` knows redb.
 
 pub mod block;

@@ -115,16 +115,16 @@ pub const CHANNELS_MAX: usize = 16_384;
 pub const DRAIN_SECONDS_MAX: u64 = 30;
 /// Verifier shards of one channel, at most.
 pub const SHARDS_MAX: usize = 64;
-/// Channels awake at once from which on they rest after a sixteenth of the usual time: each holds three open
-/// files, and a quarter of a MiB of blocks that are in its journal.
-pub const AWAKE_MAX: usize = 2_048;
-/// Channels that go to rest at a time: each takes a store thread for some milliseconds.
-pub const SETTLING_MAX: usize = 2;
-/// How often the peer looks whether channels may rest and whether timers of those that rest are due, at most: a timer of
-/// a channel that rests is late by as much.
-pub const REST_LOOK_MAX: Duration = Duration::from_secs(1);
-/// The same at least: with a rest time of milliseconds, looking must not take a core.
-pub const REST_LOOK_MIN: Duration = Duration::from_millis(5);
+/// Active channels from which on they are suspended after a sixteenth of the usual time: each holds three open
+/// files, and a quarter of a MiB of blocks that are in its write-ahead log.
+pub const ACTIVE_MAX: usize = 2_048;
+/// Channels that are suspended at a time: each takes a store thread for some milliseconds.
+pub const SUSPENDING_MAX: usize = 2;
+/// How often the peer looks whether channels may be suspended and whether timers of those that are suspended are due,
+/// at most: a timer of a channel that is suspended is late by as much.
+pub const SUSPEND_LOOK_MAX: Duration = Duration::from_secs(1);
+/// The same at least: with a suspension time of milliseconds, looking must not take a core.
+pub const SUSPEND_LOOK_MIN: Duration = Duration::from_millis(5);
 /// The longest pause of a checkpoint between two pieces that it writes; usually as long as the disk took for one.
 pub const CHECKPOINT_PAUSE_MAX: Duration = Duration::from_millis(20);
 /// Bytes of a file with blocks from which on another one is begun: what is added to it last is read again, and what was

@@ -1,17 +1,17 @@
-//! What tests of the cores share: a channel in a temporary directory, signed transactions, submissions, a seeded
+//! What tests of the cores quota: a channel in a temporary directory, signed transactions, submissions, a seeded
 //! random generator.
 
 use crate::block::execute;
 use crate::block::replay;
 use crate::block::replay::{Opened, Step};
-use crate::pipeline::batcher::{Arrival, Content};
+use crate::pipeline::batcher::{Content, Submitted};
 use crate::pipeline::place::Place;
 use crate::pipeline::submission::{Credits, Submission, SubmitResult, Wait, submission};
-use crate::pipeline::verifier::Flight;
+use crate::pipeline::verifier::PendingTransaction;
 use crate::runtime::asker::Asker;
 use crate::runtime::life::{Life, LifeCycle};
 pub(crate) use crate::simulation::Random;
-use crate::store::{ChannelStore, Directory, Share, StoreOptions};
+use crate::store::{ChannelStore, Directory, DiskQuota, StoreOptions};
 use ledger_classes::action::{Action, logs};
 use ledger_classes::chain::ExecutedBlock;
 use ledger_classes::formats::blinding::BlindingSeed;
@@ -112,8 +112,8 @@ pub(crate) fn persist(store: &ChannelStore, block: &ExecutedBlock, seal: Seal) {
 }
 
 /// A part of the disk that nobody fills.
-pub(crate) fn whole_disk() -> Share {
-    Share::new("none", Path::new("/nowhere"), u64::MAX)
+pub(crate) fn whole_disk() -> DiskQuota {
+    DiskQuota::new("none", Path::new("/nowhere"), u64::MAX)
 }
 
 pub(crate) fn transaction(channel: Hash, nonce: u64, body: &str) -> Transaction {
@@ -139,21 +139,26 @@ pub(crate) fn verified(channel: Hash, envelope: Envelope) -> VerifiedTransaction
 }
 
 /// One envelope at the door.
-pub(crate) fn arrival(envelope: Envelope, wait: Wait, credits: &Arc<Credits>) -> (Submission, Arrival) {
+pub(crate) fn arrival(envelope: Envelope, wait: Wait, credits: &Arc<Credits>) -> (Submission, Submitted) {
     let (submission, mut waiters) = submission(1, wait);
     let waiter = waiters.pop().expect("one");
     let size = u32::try_from(envelope.payload.len()).expect("small");
     let credit = credits.take(Asker::PEER, [size].into_iter()).expect("room").pop().expect("one");
-    (submission, Arrival::new(envelope, Asker::PEER, waiter, credit, Instant::now()))
+    (submission, Submitted::new(envelope, Asker::PEER, waiter, credit, Instant::now()))
 }
 
 /// One verified transaction on its way to the collector.
-pub(crate) fn flight(channel: Hash, envelope: Envelope, wait: Wait, credits: &Arc<Credits>) -> (Submission, Flight) {
-    let (submission, Arrival { content, mut waiter, credit, arrived, .. }) = arrival(envelope, wait, credits);
+pub(crate) fn flight(
+    channel: Hash,
+    envelope: Envelope,
+    wait: Wait,
+    credits: &Arc<Credits>,
+) -> (Submission, PendingTransaction) {
+    let (submission, Submitted { content, mut waiter, credit, arrived, .. }) = arrival(envelope, wait, credits);
     let Content::Envelope(envelope) = content else { panic!("it was not decoded") };
     let transaction = verified(channel, envelope);
     waiter.accept(transaction.id());
-    (submission, Flight { transaction, place: Place::default(), waiter, credit, arrived })
+    (submission, PendingTransaction { transaction, place: Place::default(), waiter, credit, arrived })
 }
 
 /// The answer to a submission of one, if it is there.

@@ -88,7 +88,7 @@ async fn block_time_decides_which_transactions_are_timely() {
         disk_reserve_bytes: 0,
         channel_bytes_max: 0,
         store: StoreOptions::default(),
-        rest_after: None,
+        suspend_after: None,
         metrics: Metrics::new(&mut Registry::default()),
         tasks: channel_actors::runtime::tasks::Tasks::default(),
     });

@@ -64,7 +64,7 @@ fn open_with(directory: &Path, clock: Arc<dyn Clock>, certificates: Arc<dyn Cert
         disk_reserve_bytes: 0,
         channel_bytes_max: 0,
         store: StoreOptions::default(),
-        rest_after: None,
+        suspend_after: None,
         metrics: Metrics::new(&mut Registry::default()),
         tasks: channel_actors::runtime::tasks::Tasks::default(),
     };

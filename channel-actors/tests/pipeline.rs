@@ -90,7 +90,7 @@ fn open(directory: &Path, certificates: Arc<dyn CertificatePaths>) -> Arc<Channe
         disk_reserve_bytes: 0,
         channel_bytes_max: 0,
         store: StoreOptions::default(),
-        rest_after: None,
+        suspend_after: None,
         metrics: Metrics::new(&mut Registry::default()),
         tasks: channel_actors::runtime::tasks::Tasks::default(),
     };

@@ -204,9 +204,9 @@ impl Answer {
 
 pub(crate) const JSON: &str = "application/json";
 
-/// Whom `ca.pem` vouches for is decided by the one check that there is (`pki::trust::path`): a path of our profile to one of the
-/// profile's authorities, of a peer of this consortium by its own organization's CA, with the name that was dialled.
-/// Who is revoked by the CRLs that the profile has ([`crate::crl::refresh`]) is no such peer.
+/// Whom `ca.pem` vouches for is decided by the one check that there is (`pki::trust::path`): a path of our profile to
+/// one of the profile's authorities, of a peer of this consortium by its own organization's CA, with the name that was
+/// dialled. Who is revoked by the CRLs that the profile has ([`crate::crl::refresh`]) is no such peer.
 fn tls(profile: &Profile, address: String, known: &Arc<Mutex<Known>>) -> Result<ClientConfig, OpenError> {
     let authorities: Vec<Vec<u8>> = profile.authorities.iter().map(|der| der.to_vec()).collect();
     let trust = crate::crl::trust(profile, &authorities).map_err(OpenError::Authorities)?;

@@ -24,8 +24,9 @@ impl Retry {
     /// One attempt.
     pub const NEVER: Self = Self { attempts_max: 1, wait_max: Duration::ZERO };
 
-    /// How long to wait after `attempts` failures, or `None` to give up. `hint` is what the peer asked for at least: who
-    /// has asked for the same often waits longer. `jitter` is any byte: it spreads clients that failed together over a quarter of the wait.
+    /// How long to wait after `attempts` failures, or `None` to give up. `hint` is what the peer asked for at least:
+    /// who has asked for the same often waits longer. `jitter` is any byte: it spreads clients that failed together
+    /// over a quarter of the wait.
     #[must_use]
     pub fn wait(&self, attempts: u32, hint: Option<Duration>, jitter: u8) -> Option<Duration> {
         if attempts >= self.attempts_max || hint.is_some_and(|hint| hint > self.wait_max) {

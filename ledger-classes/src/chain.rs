@@ -1,11 +1,11 @@
 //! What a valid block is. Whoever makes a block ([`draft`]) and whoever is given one ([`check`]: replay, offline
 //! verification, a follower) go through the same function; nothing else builds or accepts one.
 //!
-//! The rules: the block follows its parent ([`check_link`]); its proposer orders the channel; it is within the channel's
-//! limits of the configuration in force; every id is in one block for ever; every transaction is inside its time window
-//! at block time, is signed, vouched for as the policy of witnesses asks, and fits the budget that those before it left; it does
-//! something; executing it gives every
-//! root and number of its header; whoever may seal has sealed it. Each has a reason of its own in [`Invalid`].
+//! The rules: the block follows its parent ([`check_link`]); its proposer orders the channel; it is within the
+//! channel's limits of the configuration in force; every id is in one block for ever; every transaction is inside its
+//! time window at block time, is signed, vouched for as the policy of witnesses asks, and fits the budget that those
+//! before it left; it does something; executing it gives every root and number of its header; whoever may seal has
+//! sealed it. Each has a reason of its own in [`Invalid`].
 //!
 //! No rule asks a clock: whether a block is ahead of somebody's is for that one to wait for.
 //!

@@ -373,13 +373,13 @@ pub fn screen_standing(
     }
 }
 
-/// Refuses early what would fail and costs its sender nothing: else whoever has no funds, or a key made a moment ago, could
-/// fill blocks with failed acts. On every channel that is what carries its own authority, on one with fees whatever is
-/// exempt from them. All of it is done above `view`, and nothing is kept.
-/// The cost is that of executing it once more: for each of its actions, of which the channel's limits allow at most 256,
-/// two certificate paths and an answer of a CA, or a recovery ([`limits::RECOVERY_LOOKS_MAX`] records read and
-/// [`limits::RECOVERY_MOVES_MAX`] moved), which needs an administrator. Records of sequences are left to execution: their author is an
-/// ordering peer, which posts on before the last one is in a block.
+/// Refuses early what would fail and costs its sender nothing: else whoever has no funds, or a key made a moment ago,
+/// could fill blocks with failed acts. On every channel that is what carries its own authority, on one with fees
+/// whatever is exempt from them. All of it is done above `view`, and nothing is kept. The cost is that of executing it
+/// once more: for each of its actions, of which the channel's limits allow at most 256, two certificate paths and an
+/// answer of a CA, or a recovery ([`limits::RECOVERY_LOOKS_MAX`] records read and [`limits::RECOVERY_MOVES_MAX`]
+/// moved), which needs an administrator. Records of sequences are left to execution: their author is an ordering peer,
+/// which posts on before the last one is in a block.
 pub fn screen_exempt(view: &dyn ReadView, config: &ChannelConfig, input: &BlockInput<'_>) -> Result<(), Refusal> {
     // Hardly any transaction is tried, and a context costs something.
     let mut context = None;

@@ -31,9 +31,10 @@ pub const ENVELOPE_ROOM_BYTES: usize = 8 * 1024;
 pub const BLOCK_AGE_MS_MAX: u32 = 60_000;
 /// Timers that run at the start of one block; the rest run in the next.
 pub const BLOCK_TIMERS_MAX: usize = 1_024;
-/// Work that one transaction or timer may cause on any channel, in steps of about a microsecond (`execution/budget.rs`). What one may do
-/// by the other limits fits: 1,024 transfers in batches take 6,000, a recovery that looks at everything 20,000, a change
-/// of the largest configuration 76,000. At the limit it fails as `budget-exceeded`.
+/// Work that one transaction or timer may cause on any channel, in steps of about a microsecond
+/// (`execution/budget.rs`). What one may do by the other limits fits: 1,024 transfers in batches take 6,000, a recovery
+/// that looks at everything 20,000, a change of the largest configuration 76,000. At the limit it fails as
+/// `budget-exceeded`.
 pub const UNIT_STEPS_MAX: u64 = 131_072;
 /// Bytes of events that one transaction or timer may cause: a reader takes an event of this size.
 pub const UNIT_RECEIPT_BYTES_MAX: u64 = 1024 * 1024;

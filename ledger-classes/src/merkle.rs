@@ -12,7 +12,7 @@ mod tests;
 
 pub use compact::{CompactRange, Node};
 pub use paths::{
-    PathError, consistency_path, consistency_path_from_nodes, inclusion_path, inclusion_path_from_nodes,
+    MerklePathError, consistency_path, consistency_path_from_nodes, inclusion_path, inclusion_path_from_nodes,
     root_from_nodes,
 };
 

@@ -1,4 +1,4 @@
-//! The table of key families in `docs/formats/state.md` is what `keyspace.rs` says.
+//! The table of key families in `docs/formats/state.md` is what `state/keyspace.rs` says.
 
 /// Bytes and names of the families, in order, from lines such as `Config = 0x01,`.
 fn families_in_code() -> Vec<(&'static str, &'static str)> {

@@ -243,8 +243,8 @@ impl Peer {
                 ..StoreOptions::default()
             },
             memory: PeerMemory::new(memory.blocks, memory.in_flight, stores),
-            rest_after: (config.channels.rest_after_ms > 0)
-                .then(|| Duration::from_millis(config.channels.rest_after_ms)),
+            suspend_after: (config.channels.suspend_after_ms > 0)
+                .then(|| Duration::from_millis(config.channels.suspend_after_ms)),
             metrics: metrics.channels(),
             tasks: tasks.clone(),
         };

@@ -2,7 +2,7 @@
 //! accepted has one form. The fuzz targets and the tests that replay their corpora both run these functions.
 
 mod folders;
-mod journal;
+mod wal;
 
 use client::api::{Batch, BatchAnswer, CutError, Cutter, Form, Outcome, StreamFrame, StreamLine, read_submission};
 use client::sse;
@@ -43,7 +43,7 @@ pub const DECODERS: &[Decoder] = &[
     ("cursor", cursor),
     ("fence", fence),
     ("identity", identity),
-    ("journal", journal),
+    ("wal", wal),
     ("ocsp", ocsp_messages),
     ("proof", proof),
     ("record", record),
@@ -53,7 +53,7 @@ pub const DECODERS: &[Decoder] = &[
 ];
 
 pub use folders::{backup, block_file, block_folder, bundle, fence};
-pub use journal::journal;
+pub use wal::wal;
 
 /// Bytes of any input that is decoded as a whole here.
 const BYTES_MAX: usize = 1 << 20;

@@ -1,8 +1,8 @@
 //! Private keys of certificates: made, written, read, used for signatures.
 //!
-//! Ed25519 keys are written as PKCS#8 version 1 (48 octets): OpenSSL 3.0 and curl cannot read version 2.
-//! A private key is never logged and never compared; its file has mode 0600, and one that others may read is refused. Our copies of its octets are wiped when
-//! they are dropped (ring's own, inside its key types, are not: ring offers no way).
+//! Ed25519 keys are written as PKCS#8 version 1 (48 octets): OpenSSL 3.0 and curl cannot read version 2. A private key
+//! is never logged and never compared; its file has mode 0600, and one that others may read is refused. Our copies of
+//! its octets are wiped when they are dropped (ring's own, inside its key types, are not: ring offers no way).
 
 use crate::keys::error::KeyError;
 use files::KEY_FILE_BYTES_MAX;

@@ -62,8 +62,8 @@ impl CertificateFolder {
         Ok(lost)
     }
 
-    /// What was revoked by its number alone, with what proves it. When such a certificate ends nobody knows: no later than its
-    /// CA.
+    /// What was revoked by its number alone, with what proves it. When such a certificate ends nobody knows: no later
+    /// than its CA.
     pub fn lost(&self, now: Time) -> Result<Vec<LostEvidence>, FolderError> {
         let database = self.read()?;
         let mut all = Vec::new();

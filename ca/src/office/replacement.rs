@@ -1,8 +1,9 @@
 //! Another key for an organization's CA, because others have the one that it had.
 //!
-//! The old CA is revoked as `cACompromise` (RFC 5280 §5.3.1) by the root that certified it, and its own key says for ever
-//! that others have it: by that it is taken off every channel ([`CertificateFolder::compromised`]), and names the new CA as
-//! its successor, for channels on which nobody could list that. What it issued ends with it. The index goes on: whoever has the folder renews by it under the new key.
+//! The old CA is revoked as `cACompromise` (RFC 5280 §5.3.1) by the root that certified it, and its own key says for
+//! ever that others have it: by that it is taken off every channel ([`CertificateFolder::compromised`]), and names the
+//! new CA as its successor, for channels on which nobody could list that. What it issued ends with it. The index goes
+//! on: whoever has the folder renews by it under the new key.
 //!
 //! One line of the index decides. The key and the certificate of the new CA are in files of their own before it, which an
 //! attempt that was interrupted leaves; the CRLs come after it, and are signed again where a crash came between

@@ -7,7 +7,7 @@ use crate::pipeline::disk_needs;
 use crate::pipeline::submission::SubmitRefusal;
 use crate::pipeline::verifier::with_keys;
 use crate::runtime::mutants::{Mutant, planted};
-use crate::store::{BlockRecord, ChannelStore, DiskUse, NoRoom, Pressure, Room, Share, StoreError};
+use crate::store::{BlockRecord, ChannelStore, DiskQuota, DiskUse, NoRoom, Pressure, Room, StoreError};
 use ledger_classes::chain::{
     self, Above, CommittedIds, Draft, Drafted, ExecutedBlock, ExecutionError, Given, Left, Parent, Refused,
 };
@@ -28,7 +28,7 @@ use std::sync::Arc;
 /// Where a block is to be executed.
 pub(crate) struct Execution {
     pub(crate) store: ChannelStore,
-    pub(crate) share: Share,
+    pub(crate) quota: DiskQuota,
     pub(crate) certificates: Arc<dyn CertificatePaths>,
     pub(crate) proposer: Address,
     pub(crate) parent: Parent,
@@ -110,9 +110,9 @@ fn with_view<T>(
 impl Execution {
     /// Executes. An error halts the channel.
     pub(crate) fn run(self, transactions: Vec<VerifiedTransaction>) -> Result<ExecutionResult, String> {
-        let Self { store, share, certificates, proposer, parent, time, seed, above } = self;
+        let Self { store, quota, certificates, proposer, parent, time, seed, above } = self;
         let ids = &Ids { store: &store, above: &above };
-        let (transactions, full) = match share.room(store.waiting_bytes()) {
+        let (transactions, full) = match quota.room(store.waiting_bytes()) {
             Ok(()) => (transactions, Vec::new()),
             // What was accepted is not given up for what may be: the files tell when all is written.
             Err(NoRoom::Soon) if transactions.iter().any(is_of_all) => {

@@ -15,7 +15,7 @@
 
 use crate::block::replay::Opened;
 use crate::limits::{MAILBOX, SHARDS_MAX, TURN_LETTERS_MAX, WAKE_MS_MAX};
-use crate::pipeline::batcher::Arrival;
+use crate::pipeline::batcher::Submitted;
 use crate::pipeline::effects::{ChannelLoop, Kind, Outcome, Shell, Work, Workplace};
 use crate::pipeline::machine::ChannelMachine;
 use crate::pipeline::ordering::{OrderingEngine, Ticket};
@@ -46,7 +46,7 @@ pub(crate) struct GroupContext {
     pub(crate) checkpoints: WorkPool,
     pub(crate) reading: WorkPool,
     pub(crate) checkpoint_interval_ms: u64,
-    /// The group ends while the channel lives on: it goes to rest.
+    /// The group ends while the channel lives on: it is suspended.
     pub(crate) ends: AtomicBool,
 }
 
@@ -61,7 +61,7 @@ impl GroupContext {
             Kind::Verify { .. } => &self.verification,
             Kind::Execute | Kind::ToDisk => &self.storage,
             Kind::Checkpoint => &self.checkpoints,
-            Kind::Recall => &self.reading,
+            Kind::OutcomeLookup => &self.reading,
         }
     }
 }
@@ -85,16 +85,17 @@ pub(crate) fn random_seed() -> [u8; 32] {
 }
 
 /// Transactions that have their credits.
-pub(crate) struct Submit(pub(crate) Vec<Arrival>);
+pub(crate) struct Submit(pub(crate) Vec<Submitted>);
 
 /// What is brought to a channel.
 enum Letter {
-    Submit(Vec<Arrival>),
+    Submit(Vec<Submitted>),
     /// Work has come to an end, or has had its turn.
     Done(Outcome),
     /// Time has passed.
     Tick,
-    /// The channel would rest. It agrees if nothing is under way, nor a timer due before `soon`; then nothing more is begun.
+    /// The channel would be suspended. It agrees if nothing is under way, nor a timer due before `soon`; then nothing
+    /// more is begun.
     Retire {
         soon: Time,
         agrees: oneshot::Sender<bool>,
@@ -453,7 +454,7 @@ impl Group {
         let (agrees, agreed) = oneshot::channel();
         let turn = self.office.leave(Letter::Retire { soon, agrees });
         turn.into_iter().for_each(Turn::take_one);
-        // One that has ended has halted the channel, which needs no rest.
+        // One that has ended has halted the channel, which needs no suspension.
         agreed.await.unwrap_or(false)
     }
 }

@@ -3,16 +3,16 @@
 use crate::block::committed::CommittedBlock;
 use crate::block::execute::in_full;
 use crate::channel::actor::Submit;
-use crate::channel::passivation::Stage;
+use crate::channel::passivation::Activity;
 use crate::channel::remains::Remains;
 use crate::channel::shared::{Shared, Tip};
-use crate::channel::slot::{Entry, Gate, Passed};
+use crate::channel::slot::{Entry, Passed, Slot};
 use crate::delivery::read_limits::Reads;
 use crate::delivery::reader::{Reader, load};
 use crate::delivery::ring::Wants;
 use crate::limits::{COPY_TURN_BYTES, READS_MAX, RETRY_AFTER_MS, SHARE_SHOWN};
 use crate::peer::registry::ChannelRegistry;
-use crate::pipeline::batcher::Arrival;
+use crate::pipeline::batcher::Submitted;
 use crate::pipeline::inbox::Inbox;
 use crate::pipeline::submission::{Credits, Submission, SubmitRefusal, Wait, Waiter, submission, waiters};
 use crate::runtime::asker::Asker;
@@ -20,7 +20,7 @@ use crate::runtime::life::{Life, LifeCycle};
 use crate::runtime::memory::Pool;
 use crate::runtime::metrics::ChannelMetrics;
 use crate::runtime::pool::WorkPool;
-use crate::store::{ChannelStore, Disk, DiskTrouble, DiskUse, Share};
+use crate::store::{ChannelStore, Disk, DiskQuota, DiskTrouble, DiskUse};
 use actix::dev::SendError;
 use bytes::Bytes;
 use ledger_classes::execution::{ConfigRecord, Mark};
@@ -64,7 +64,7 @@ pub struct QueueDepth {
     pub subscriptions: u64,
 }
 
-/// What is known of a channel that was opened once, or whose summary was read: also while it rests.
+/// What is known of a channel that was opened once, or whose summary was read: also while it is suspended.
 pub(crate) struct Known {
     pub(crate) id: Hash,
     pub(crate) shared: Arc<Shared>,
@@ -79,14 +79,14 @@ pub(crate) struct Inner {
     reads_of: Arc<Reads>,
     pub(crate) reading: WorkPool,
     pub(crate) disk: Disk,
-    pub(crate) share: Share,
+    pub(crate) quota: DiskQuota,
     pub(crate) metrics: ChannelMetrics,
     pub(crate) subscriptions: AtomicU64,
     pub(crate) known: OnceLock<Known>,
-    pub(crate) gate: Gate,
+    pub(crate) slot: Slot,
     /// What could be read of a channel that could not be opened.
     pub(crate) remains: OnceLock<Remains>,
-    /// Read-locked by who looks at files that rest. A store that is kept for that: its state was made in memory.
+    /// Read-locked by who looks at files that are suspended. A store that is kept for that: its state was made in memory.
     looking: RwLock<Option<ChannelStore>>,
     pub(crate) registry: Weak<ChannelRegistry>,
     /// True when its opening has come to an end, good or bad.
@@ -107,7 +107,7 @@ impl ChannelHandle {
     pub(crate) fn new(
         name: String,
         reading: WorkPool,
-        (disk, share): (Disk, Share),
+        (disk, quota): (Disk, DiskQuota),
         metrics: ChannelMetrics,
         in_flight: Arc<Pool>,
         registry: Weak<ChannelRegistry>,
@@ -120,12 +120,12 @@ impl ChannelHandle {
             reads_of: Arc::default(),
             reading,
             disk,
-            share,
+            quota,
             metrics,
             subscriptions: AtomicU64::new(0),
             known: OnceLock::new(),
             remains: OnceLock::new(),
-            gate: Gate::new(),
+            slot: Slot::new(),
             looking: RwLock::default(),
             registry,
             settled: watch::Sender::new(false),
@@ -193,8 +193,8 @@ impl ChannelHandle {
 
     /// What its files take of the disk, and may. Blocking, for some microseconds.
     pub fn disk_use(&self) -> DiskUse {
-        // Nothing writes to files that rest.
-        self.0.share.used(if self.rests() { Duration::MAX } else { SHARE_SHOWN })
+        // Nothing writes to files that are suspended.
+        self.0.quota.used(if self.is_suspended() { Duration::MAX } else { SHARE_SHOWN })
     }
 
     /// How full the pipeline is.
@@ -256,13 +256,13 @@ impl ChannelHandle {
         let arrivals = envelopes
             .into_iter()
             .zip(credits)
-            .map(|((envelope, waiter), credit)| Arrival::new(envelope, self.1, waiter, credit, arrived))
+            .map(|((envelope, waiter), credit)| Submitted::new(envelope, self.1, waiter, credit, arrived))
             .collect();
-        match self.0.gate.submit(Submit(arrivals)) {
+        match self.0.slot.submit(Submit(arrivals)) {
             Ok(passed) => {
                 match passed {
                     Passed::Done => {}
-                    Passed::Wake => self.wake(),
+                    Passed::Resume => self.resume(),
                     Passed::Turn(turn) => turn.take_one(),
                 }
                 Ok(())
@@ -300,7 +300,7 @@ impl ChannelHandle {
         self.on_store(false, move |store| work(&Reader::new(store, shared.as_deref())?)).await
     }
 
-    /// [`Self::read`] of somebody who looks at many channels, one after the other: one that rests goes back to rest.
+    /// [`Self::read`] of somebody who looks at many channels, one after the other: one that is suspended is suspended again.
     ///
     /// # Errors
     /// As those of [`Self::read`].
@@ -314,29 +314,29 @@ impl ChannelHandle {
     }
 
     /// Whether its files are closed until somebody needs them.
-    pub fn rests(&self) -> bool {
-        self.0.gate.stage() == Stage::Resting
+    pub fn is_suspended(&self) -> bool {
+        self.0.slot.activity() == Activity::Suspended
     }
 
-    /// Has the files opened: whoever is told to by the gate.
-    fn wake(&self) {
+    /// Has the files opened: whoever is told to by the slot.
+    fn resume(&self) {
         match self.0.registry.upgrade() {
-            Some(registry) => registry.wake(self),
-            None => self.0.gate.give_up(),
+            Some(registry) => registry.resume(self),
+            None => self.0.slot.give_up(),
         }
     }
 
-    /// Whether its files can be read and not opened: it rests on a disk that is read-only.
+    /// Whether its files can be read and not opened: it is suspended on a disk that is read-only.
     fn only_read(&self) -> bool {
         let read_only = self.0.disk.trouble().is_some_and(DiskTrouble::leaves_files);
-        read_only && self.state() == LifeCycle::Serving && self.0.gate.stage() == Stage::Resting
+        read_only && self.state() == LifeCycle::Serving && self.0.slot.activity() == Activity::Suspended
     }
 
-    /// Looks at files that rest, and leaves them as they are. Whoever opens them waits for that. Blocking.
+    /// Looks at files that are suspended, and leaves them as they are. Whoever opens them waits for that. Blocking.
     fn look<R>(&self, work: impl FnOnce(&ChannelStore) -> Result<R, ReadError>) -> Result<R, Unavailable> {
         let stopped = |reason: String| Unavailable::Stopped { reason };
         let kept = self.0.looking.read().unwrap_or_else(PoisonError::into_inner);
-        if self.0.gate.stage() != Stage::Resting {
+        if self.0.slot.activity() != Activity::Suspended {
             return Err(stopped("it is about to be opened".into()));
         }
         let store = match &*kept {
@@ -354,7 +354,7 @@ impl ChannelHandle {
         *self.0.looking.write().unwrap_or_else(PoisonError::into_inner) = Some(store);
     }
 
-    /// Returns once nobody looks at its files. The gate keeps others from beginning to. Blocking.
+    /// Returns once nobody looks at its files. The slot keeps others from beginning to. Blocking.
     pub(crate) fn looked(&self) {
         drop(self.0.looking.write().unwrap_or_else(PoisonError::into_inner).take());
     }
@@ -363,17 +363,17 @@ impl ChannelHandle {
     async fn store(&self, brief: bool) -> Result<ChannelStore, Unavailable> {
         loop {
             let over = matches!(self.state(), LifeCycle::Halted { .. } | LifeCycle::Closed);
-            if over && self.0.gate.stage() != Stage::Working {
+            if over && self.0.slot.activity() != Activity::Active {
                 return Err(Unavailable::Stopped { reason: self.stopped() });
             }
-            match self.0.gate.enter(brief) {
+            match self.0.slot.enter(brief) {
                 Entry::Open(store) => return Ok(store),
                 Entry::Gone => return Err(Unavailable::Stopped { reason: self.stopped() }),
-                Entry::Later { told, wake } => {
-                    if wake {
-                        self.wake();
+                Entry::Later { told, resume } => {
+                    if resume {
+                        self.resume();
                     }
-                    // The sender lives in the gate until something changes.
+                    // The sender lives in the slot until something changes.
                     if !told.await.unwrap_or(false) {
                         let reason = match self.state() {
                             LifeCycle::Serving => "its files cannot be opened now".into(),
@@ -458,7 +458,7 @@ impl ChannelHandle {
     }
 
     /// Blocks from a height on as the log holds them, up to the newest committed one: at least one if there is one, `most`
-    /// of them, and about [`COPY_TURN_BYTES`]. For copies: one that rests goes back to rest.
+    /// of them, and about [`COPY_TURN_BYTES`]. For copies: one that is suspended is suspended again.
     ///
     /// # Errors
     /// The channel is not open, too busy, or broken.

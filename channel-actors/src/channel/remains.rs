@@ -102,7 +102,7 @@ mod tests {
     use crate::block::execute::encode_receipts;
     use crate::block::replay;
     use crate::channel::shared::Shared;
-    use crate::channel::summary::put_away;
+    use crate::channel::summary::close_for_suspension;
     use crate::runtime::life::{Life, LifeCycle};
     use crate::store::{BlockRecord, Directory};
     use crate::test_support::config;
@@ -116,7 +116,7 @@ mod tests {
     use std::fs;
     use std::time::Duration;
 
-    /// A channel at rest, with a summary.
+    /// A suspended channel, with a summary.
     fn at_rest() -> (tempfile::TempDir, Hash) {
         let folder = tempfile::tempdir().unwrap();
         let files = Directory(folder.path().to_owned());
@@ -124,7 +124,7 @@ mod tests {
         let life = Life::new(LifeCycle::Opening);
         let step = replay::begin(&files, StoreOptions::default(), false, &NoCertificates, &life, Duration::MAX);
         let replay::Step::Done(opened) = step.unwrap() else { panic!("there is time") };
-        put_away(
+        close_for_suspension(
             &opened.store,
             &files,
             id,

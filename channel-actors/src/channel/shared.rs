@@ -1,5 +1,5 @@
-//! What a channel's actor and its readers share beside the store, and what stays of a channel that rests: the ring, and
-//! the newest committed facts. Written by the effect loop alone.
+//! What a channel's actor and its readers share beside the store, and what stays of a channel that is suspended: the
+//! ring, and the newest committed facts. Written by the effect loop alone.
 
 use crate::block::committed::CommittedBlock;
 use crate::delivery::links::Links;

@@ -1,8 +1,8 @@
-//! The way to a channel's files and actors, open or not: one lock, under which [`Rest`] decides, and the queues of those
-//! who wait until the channel works. What waits here holds credits or a read permit, which bounds it.
+//! The way to a channel's files and actors, open or not: one lock, under which [`Passivation`] decides, and the queues
+//! of those who wait until the channel works. What waits here holds credits or a read permit, which bounds it.
 
 use crate::channel::actor::{Group, Submit, Turn};
-use crate::channel::passivation::{Need, Rest, Stage};
+use crate::channel::passivation::{Activity, Need, Passivation};
 use crate::store::ChannelStore;
 use actix::dev::SendError;
 use ledger_classes::primitives::time::Time;
@@ -22,36 +22,36 @@ pub(crate) enum Entry {
     Open(ChannelStore),
     /// It was closed for good.
     Gone,
-    /// Ask again if this resolves to true, else it was given up; `wake`: the caller is to wake the channel.
-    Later { told: oneshot::Receiver<bool>, wake: bool },
+    /// Ask again if this resolves to true, else it was given up; `resume`: the caller is to resume the channel.
+    Later { told: oneshot::Receiver<bool>, resume: bool },
 }
 
 /// What is left to whoever passes a submission on.
 #[must_use]
 pub(crate) enum Passed {
     Done,
-    /// To wake the channel.
-    Wake,
+    /// To resume the channel.
+    Resume,
     /// To take its turn at the machine.
     Turn(Turn),
 }
 
 /// The way to a channel's files and actors.
-pub(crate) struct Gate(Mutex<Inner>);
+pub(crate) struct Slot(Mutex<SlotInner>);
 
-struct Inner {
-    rest: Rest,
+struct SlotInner {
+    passivation: Passivation,
     /// There in the stages working and, until the actors have agreed, settling.
     work: Option<Work>,
     /// Submissions that wait for the actors.
     queue: Vec<Submit>,
-    /// Told at each change of stage: false when the files cannot be opened, or were closed for good.
+    /// Told at each change of activity: false when the files cannot be opened, or were closed for good.
     waiting: Vec<oneshot::Sender<bool>>,
-    /// When the next timer is due, of a channel that rests.
+    /// When the next timer is due, of a channel that is suspended.
     next_timer: Option<Time>,
 }
 
-impl Inner {
+impl SlotInner {
     fn tell(&mut self, ask_again: bool) {
         for waiting in self.waiting.drain(..) {
             // Who asked may have gone.
@@ -67,31 +67,37 @@ impl Inner {
     }
 }
 
-impl Gate {
+impl Slot {
     /// Of a channel whose files are not open.
     pub(crate) const fn new() -> Self {
-        let inner = Inner { rest: Rest::new(), work: None, queue: Vec::new(), waiting: Vec::new(), next_timer: None };
+        let inner = SlotInner {
+            passivation: Passivation::new(),
+            work: None,
+            queue: Vec::new(),
+            waiting: Vec::new(),
+            next_timer: None,
+        };
         Self(Mutex::new(inner))
     }
 
     /// What is under the lock changes by whole steps that do not panic.
-    fn lock(&self) -> MutexGuard<'_, Inner> {
+    fn lock(&self) -> MutexGuard<'_, SlotInner> {
         self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    pub(crate) fn stage(&self) -> Stage {
-        self.lock().rest.stage()
+    pub(crate) fn activity(&self) -> Activity {
+        self.lock().passivation.activity()
     }
 
     /// Passes a submission on or keeps it until the channel works, and says what is left to the caller.
     pub(crate) fn submit(&self, submit: Submit) -> Result<Passed, SendError<Submit>> {
         let mut inner = self.lock();
-        match (inner.rest.need(Instant::now(), false), &inner.work) {
+        match (inner.passivation.need(Instant::now(), false), &inner.work) {
             (Need::Go, Some(work)) => Ok(work.group.try_submit(submit)?.map_or(Passed::Done, Passed::Turn)),
             (Need::Go, None) => Err(SendError::Closed(submit)),
             (need, _) => {
                 inner.queue.push(submit);
-                Ok(if need == Need::Wake { Passed::Wake } else { Passed::Done })
+                Ok(if need == Need::Resume { Passed::Resume } else { Passed::Done })
             }
         }
     }
@@ -99,13 +105,13 @@ impl Gate {
     /// The store, or when to ask again.
     pub(crate) fn enter(&self, brief: bool) -> Entry {
         let mut inner = self.lock();
-        match (inner.rest.need(Instant::now(), brief), &inner.work) {
+        match (inner.passivation.need(Instant::now(), brief), &inner.work) {
             (Need::Go, Some(work)) => Entry::Open(work.store.clone()),
             (Need::Go, None) => Entry::Gone,
             (need, _) => {
                 let (tells, told) = oneshot::channel();
                 inner.waiting.push(tells);
-                Entry::Later { told, wake: need == Need::Wake }
+                Entry::Later { told, resume: need == Need::Resume }
             }
         }
     }
@@ -113,7 +119,7 @@ impl Gate {
     /// Resolves at the next change of stage; `None` if the stage is one that lasts.
     pub(crate) fn change(&self) -> Option<oneshot::Receiver<bool>> {
         let mut inner = self.lock();
-        if matches!(inner.rest.stage(), Stage::Working | Stage::Resting) {
+        if matches!(inner.passivation.activity(), Activity::Active | Activity::Suspended) {
             return None;
         }
         let (tells, told) = oneshot::channel();
@@ -123,32 +129,32 @@ impl Gate {
 
     /// The next change of stage, whatever it is now.
     #[cfg(test)]
-    pub(crate) fn next_change(&self) -> (Stage, oneshot::Receiver<bool>) {
+    pub(crate) fn next_change(&self) -> (Activity, oneshot::Receiver<bool>) {
         let mut inner = self.lock();
         let (tells, told) = oneshot::channel();
         inner.waiting.push(tells);
-        (inner.rest.stage(), told)
+        (inner.passivation.activity(), told)
     }
 
-    /// A timer of a channel that rests is due at `due`: true if the caller is to wake the channel.
+    /// A timer of a channel that is suspended is due at `due`: true if the caller is to resume the channel.
     pub(crate) fn timer(&self, due: Time) -> bool {
         let mut inner = self.lock();
-        let rests = inner.rest.stage() == Stage::Resting && inner.next_timer == Some(due);
-        rests && inner.rest.need(Instant::now(), true) == Need::Wake
+        let rests = inner.passivation.activity() == Activity::Suspended && inner.next_timer == Some(due);
+        rests && inner.passivation.need(Instant::now(), true) == Need::Resume
     }
 
-    /// Begins to put the channel to rest, unless `busy` says that something is in flight; gives its actors, which must
+    /// Begins to suspend the channel, unless `busy` says that something is in flight; gives its actors, which must
     /// agree. `busy` is asked under the lock, so what comes later waits.
-    pub(crate) fn settle(&self, busy: impl FnOnce() -> bool, after: Duration) -> Option<Group> {
+    pub(crate) fn try_suspend(&self, busy: impl FnOnce() -> bool, after: Duration) -> Option<Group> {
         let mut inner = self.lock();
         let group = inner.work.as_ref()?.group.clone();
-        inner.rest.look(Instant::now(), busy(), after).then_some(group)
+        inner.passivation.inspect(Instant::now(), busy(), after).then_some(group)
     }
 
     /// The actors did not agree: it goes on.
-    pub(crate) fn keep_up(&self) {
+    pub(crate) fn stay_active(&self) {
         let mut inner = self.lock();
-        inner.rest.kept_up();
+        inner.passivation.stays_active();
         inner.flush();
         inner.tell(true);
     }
@@ -158,32 +164,32 @@ impl Gate {
         self.lock().work.take()
     }
 
-    /// When the next timer of a channel that rests is due.
+    /// When the next timer of a channel that is suspended is due.
     pub(crate) fn next_timer(&self) -> Option<Time> {
         self.lock().next_timer
     }
 
-    /// The files are closed. True: the caller is to wake the channel, since somebody waits.
+    /// The files are closed. True: the caller is to resume the channel, since somebody waits.
     pub(crate) fn closed(&self, next_timer: Option<Time>) -> bool {
         let mut inner = self.lock();
         inner.next_timer = next_timer;
-        let again = inner.rest.closed();
+        let again = inner.passivation.closed();
         if !again {
             inner.tell(true);
         }
         again
     }
 
-    /// It rests from the beginning.
-    pub(crate) fn rests(&self, next_timer: Option<Time>) {
+    /// It is suspended from the beginning.
+    pub(crate) fn suspended(&self, next_timer: Option<Time>) {
         self.lock().next_timer = next_timer;
     }
 
-    /// The channel works. Gives the time of the timer that it was to be woken for.
+    /// The channel works. Gives the time of the timer that it was to be resumed for.
     pub(crate) fn open(&self, work: Work) -> Option<Time> {
         let mut inner = self.lock();
         inner.work = Some(work);
-        inner.rest.awake();
+        inner.passivation.resumed();
         inner.flush();
         inner.tell(true);
         inner.next_timer.take()
@@ -191,7 +197,7 @@ impl Gate {
 
     /// Whoever opened or closed the files is gone, if anybody did.
     pub(crate) fn abandon(&self) {
-        if matches!(self.stage(), Stage::Waking | Stage::Settling) {
+        if matches!(self.activity(), Activity::Resuming | Activity::Suspending) {
             self.give_up();
         }
     }
@@ -199,8 +205,8 @@ impl Gate {
     /// The files cannot be opened, or were closed for good: those who wait are told, what waits is answered as stopped.
     pub(crate) fn give_up(&self) {
         let mut inner = self.lock();
-        if inner.rest.stage() != Stage::Resting && inner.rest.closed() {
-            inner.rest.closed();
+        if inner.passivation.activity() != Activity::Suspended && inner.passivation.closed() {
+            inner.passivation.closed();
         }
         inner.tell(false);
         let queue = std::mem::take(&mut inner.queue);

@@ -1,5 +1,5 @@
-//! What is known of a channel that rests without opening its files: enough to list it, to judge who may see it, to
-//! answer its tip and configuration, and to wake it in time. The log is the truth: a waking channel compares.
+//! What is known of a channel that is suspended without opening its files: enough to list it, to judge who may see it, to
+//! answer its tip and configuration, and to resume it in time. The log is the truth: a resuming channel compares.
 
 use crate::block::execute::in_full;
 use crate::channel::shared::{Shared, Tip};
@@ -13,7 +13,7 @@ use std::path::Path;
 /// Bytes of a summary's content.
 const BYTES_MAX: usize = 32 * 1024 * 1024;
 
-/// What is known of a channel that rests.
+/// What is known of a channel that is suspended.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct Summary {
     pub(crate) channel: Hash,
@@ -59,7 +59,7 @@ impl Summary {
 
 /// Checkpoints and closes a store and leaves a summary beside it, so that it need not be opened to be known. Blocking.
 /// Returns when the next timer is due. A summary that cannot be written only costs the next start an opening.
-pub(crate) fn put_away(
+pub(crate) fn close_for_suspension(
     store: &ChannelStore,
     files: &dyn StoreFiles,
     channel: Hash,

@@ -25,7 +25,7 @@ struct Kept {
 }
 
 impl Links {
-    /// Within what all channels share.
+    /// Within what all channels quota.
     pub(crate) fn new(memory: &Arc<Pool>) -> Self {
         Self { kept: Mutex::default(), counted: Counted::new(memory, 0) }
     }
@@ -57,7 +57,7 @@ impl Links {
         self.counted.set(kept.bytes);
     }
 
-    /// Forgets all, as the channel rests.
+    /// Forgets all, as the channel is suspended.
     pub(crate) fn forget(&self) {
         *self.lock() = Kept::default();
         self.counted.set(0);

@@ -238,7 +238,7 @@ impl Ring {
         Ok(Some(block))
     }
 
-    /// Forgets the blocks, as the channel rests: who wants one gets it from the store.
+    /// Forgets the blocks, as the channel is suspended: who wants one gets it from the store.
     pub(crate) fn forget(&self) {
         *self.lock() = Blocks::default();
         *self.older.lock().unwrap_or_else(PoisonError::into_inner) = Older::default();

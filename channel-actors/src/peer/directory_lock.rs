@@ -1,5 +1,5 @@
 //! The directory of a peer's channels belongs to one process at a time. redb locks the files that are open; those of
-//! channels that rest are not.
+//! channels that are suspended are not.
 
 use std::fs::{File, TryLockError};
 use std::io;

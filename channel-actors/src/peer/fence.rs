@@ -120,7 +120,7 @@ impl Beside {
 
 /// Where a directory is, as far as the system tells.
 #[derive(Clone, Debug, PartialEq, Eq)]
-struct Place {
+struct FencePlace {
     /// Hash of the machine's id: the id itself is confidential (machine-id(5)). Empty where there is none.
     machine: String,
     /// The system's present run: device numbers hold for that long. Empty where it is not known.
@@ -138,7 +138,7 @@ fn word(path: &str) -> String {
     text.lines().next().unwrap_or_default().trim().to_owned()
 }
 
-impl Place {
+impl FencePlace {
     fn of(directory: &Path) -> io::Result<Self> {
         let metadata = fs::metadata(directory)?;
         let machine = match word("/etc/machine-id") {
@@ -182,12 +182,12 @@ impl Place {
 #[derive(Clone, Debug, PartialEq, Eq)]
 struct Fence {
     incarnation: Incarnation,
-    place: Place,
+    place: FencePlace,
 }
 
 impl Fence {
     fn to_text(&self) -> String {
-        let Place { machine, boot, device, inode, born } = &self.place;
+        let FencePlace { machine, boot, device, inode, born } = &self.place;
         let incarnation = &self.incarnation;
         format!(
             "{FENCE_MAGIC}incarnation {incarnation}\nmachine {machine}\nboot {boot}\ndevice {device}\ninode {inode}\n\
@@ -202,7 +202,7 @@ impl Fence {
     }
 
     /// What is wrong with it for a directory that is at `place`, beside a seal key of an incarnation if that is known.
-    fn wrong(&self, place: &Place, beside: Option<&Incarnation>) -> Option<String> {
+    fn wrong(&self, place: &FencePlace, beside: Option<&Incarnation>) -> Option<String> {
         match beside {
             Some(beside) if self.incarnation != *beside => {
                 Some(format!("its fence is of incarnation {}, the seal key of {beside}", self.incarnation))
@@ -216,7 +216,7 @@ impl Fence {
         let mut lines = text.strip_prefix(FENCE_MAGIC)?.lines();
         let mut field = |name: &str| lines.next()?.strip_prefix(name)?.strip_prefix(' ');
         let incarnation = Incarnation::parse(field("incarnation")?)?;
-        let place = Place {
+        let place = FencePlace {
             machine: field("machine")?.to_owned(),
             boot: field("boot")?.to_owned(),
             device: field("device")?.parse().ok()?,
@@ -234,7 +234,7 @@ pub struct Entry {
     /// The file beside its seal key.
     pub incarnation: PathBuf,
     /// The authorities' folder, if it has one. It has a fence of its own, of which only the place counts: the channels may
-    /// be on a volume that two copies of the peer's directory share.
+    /// be on a volume that two copies of the peer's directory quota.
     pub authorities: PathBuf,
     /// An operator says that the directory was moved here, and that nobody seals with its key elsewhere.
     pub moved: bool,
@@ -256,7 +256,7 @@ impl Entry {
     /// # Errors
     /// A file cannot be read or written.
     pub fn enter(&self, directory: &Path, has_channels: bool) -> io::Result<Entered> {
-        let place = Place::of(directory)?;
+        let place = FencePlace::of(directory)?;
         let beside = Beside::read(&self.incarnation)?;
         let fence = Fence::read(directory)?;
         let wrong = self.wrong(directory, fence.as_ref(), &beside, has_channels)?;
@@ -303,7 +303,7 @@ impl Entry {
                 "nothing says that the seal key is unused: {} is missing, as where the key was copied without it",
                 self.incarnation.display()
             )),
-            (Some(fence), beside) => fence.wrong(&Place::of(directory)?, beside.incarnation()),
+            (Some(fence), beside) => fence.wrong(&FencePlace::of(directory)?, beside.incarnation()),
         };
         match wrong {
             None => self.authorities_wrong(),
@@ -314,7 +314,7 @@ impl Entry {
     /// What is wrong with the place of the authorities' folder. One that no peer has served has no fence.
     fn authorities_wrong(&self) -> io::Result<Option<String>> {
         let Some(fence) = read_fence(&self.authorities)? else { return Ok(None) };
-        let differs = Place::of(&self.authorities)?.differs(&fence.place);
+        let differs = FencePlace::of(&self.authorities)?.differs(&fence.place);
         Ok(differs.map(|why| format!("the fence of {}: {why}", self.authorities.display())))
     }
 
@@ -371,7 +371,7 @@ pub fn raise(directory: &Path, incarnation: &Incarnation) -> io::Result<()> {
     // The first file in it may make another directory of one that comes from below an overlay.
     let first = path.with_extension("first");
     File::create(&first).and_then(|_| fs::remove_file(&first))?;
-    let place = Place::of(directory)?;
+    let place = FencePlace::of(directory)?;
     write(&path, &Fence { incarnation: incarnation.clone(), place }.to_text())
 }
 

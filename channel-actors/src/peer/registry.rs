@@ -11,11 +11,11 @@ use crate::channel::slot::Work;
 use crate::limits::{CHANNELS_MAX, DISK_PART, DRAIN_SECONDS_MAX, VERIFY_SLICE};
 use crate::peer::directory_lock::lock_directory;
 use crate::peer::fence;
-use crate::peer::visibility::{Index, Scope};
+use crate::peer::visibility::{Scope, VisibilityIndex};
 use crate::pipeline::door::{Door, Doors};
 use crate::pipeline::effects::Workplace;
 use crate::pipeline::ordering::{OrderingEngine, Solo};
-use crate::pipeline::path_cache::Remembered;
+use crate::pipeline::path_cache::PathCache;
 use crate::runtime::asker::Asker;
 use crate::runtime::clock::Clock;
 use crate::runtime::life::LifeCycle;
@@ -23,7 +23,7 @@ use crate::runtime::memory::PeerMemory;
 use crate::runtime::metrics::Metrics;
 use crate::runtime::pool::{Broken, WorkPool};
 use crate::runtime::tasks::Tasks;
-use crate::store::{Directory, Disk, DiskTrouble, Share, StoreFiles, StoreOptions};
+use crate::store::{Directory, Disk, DiskQuota, DiskTrouble, StoreFiles, StoreOptions};
 use actix::{Arbiter, ArbiterHandle};
 use dashmap::DashMap;
 use dashmap::mapref::entry::Entry;
@@ -63,9 +63,9 @@ pub struct RegistryOptions {
     pub store: StoreOptions,
     /// What its channels share of the peer's memory.
     pub memory: PeerMemory,
-    /// How long a channel is not used until it rests: its files are closed and its actors end until it is used again. Also
-    /// whether channels rest from their start on. `None`: they never rest.
-    pub rest_after: Option<Duration>,
+    /// How long a channel is not used until it is suspended: its files are closed and its actors end until it is used
+    /// again. Also whether channels are suspended from their start on. `None`: they are never suspended.
+    pub suspend_after: Option<Duration>,
     /// Where to measure.
     pub metrics: Metrics,
     /// What its background work is a part of.
@@ -108,15 +108,15 @@ pub struct ChannelRegistry {
     checkpoints: WorkPool,
     reading: WorkPool,
     opening: WorkPool,
-    waking: WorkPool,
-    keeper: Keeper,
+    resuming: WorkPool,
+    sweeper: IdleSweeper,
     arbiters: Vec<Arbiter>,
     next_arbiter: AtomicUsize,
     by_name: DashMap<String, ChannelHandle>,
     /// Those whose store was open, or of which so much could be read.
     by_id: DashMap<Hash, ChannelHandle>,
     /// Those of which it is known who may see them.
-    index: Arc<Index>,
+    index: Arc<VisibilityIndex>,
     /// Held while a name is taken. True: the peer is closing, and no channel is made any more.
     closing: Mutex<bool>,
     /// Channels of which it is not known who may see them, by name.
@@ -146,7 +146,7 @@ const CHECKPOINT_NICE: i32 = 5;
 /// channels that serve already must not wait.
 const OPENING_THREADS: usize = 2;
 /// Threads that open stores of channels that rested. Apart from the others: somebody waits for each.
-const WAKING_THREADS: usize = 2;
+const RESUMING_THREADS: usize = 2;
 /// Threads that answer queries.
 const READING_THREADS: usize = 4;
 /// Threads that run the channels' actors.
@@ -199,8 +199,8 @@ impl ChannelRegistry {
             checkpoints: WorkPool::giving_way(&options.tasks, "checkpoint", CHECKPOINT_THREADS, CHECKPOINT_NICE)?,
             reading: WorkPool::fair(&options.tasks, "read", READING_THREADS)?,
             opening: WorkPool::new(&options.tasks, "open", OPENING_THREADS)?,
-            waking: WorkPool::new(&options.tasks, "wake", WAKING_THREADS)?,
-            keeper: Keeper::default(),
+            resuming: WorkPool::new(&options.tasks, "resume", RESUMING_THREADS)?,
+            sweeper: IdleSweeper::default(),
             arbiters: arbiters(),
             next_arbiter: AtomicUsize::new(0),
             by_name: DashMap::new(),
@@ -215,7 +215,7 @@ impl ChannelRegistry {
             made: watch::Sender::new(0),
             files,
         });
-        registry.disk.share(registry.options.memory.stores.clone());
+        registry.disk.quota(registry.options.memory.stores.clone());
         registry.hear_of_broken_jobs();
         if entered.as_ref().is_some_and(|entered| entered.fenced.is_some()) {
             registry.disk.fence();
@@ -237,11 +237,11 @@ impl ChannelRegistry {
         }
         // In the order of names, the same at each start.
         for handle in registry.list() {
-            if !registry.rests_already(&handle) {
+            if !registry.suspended_already(&handle) {
                 registry.clone().start(handle);
             }
         }
-        registry.keep();
+        registry.sweep();
         Ok((registry, entered))
     }
 
@@ -275,12 +275,13 @@ impl ChannelRegistry {
                     registry.decide(&handle, Undecided::Unreadable);
                     halt(&handle, &reason);
                     handle.0.settled.send_replace(true);
-                    handle.0.gate.abandon();
+                    handle.0.slot.abandon();
                 }
                 None => tasks.fail(reason),
             }
         });
-        for pool in [&self.verification, &self.storage, &self.checkpoints, &self.reading, &self.opening, &self.waking] {
+        for pool in [&self.verification, &self.storage, &self.checkpoints, &self.reading, &self.opening, &self.resuming]
+        {
             pool.on_broken(broken.clone());
         }
     }
@@ -292,11 +293,11 @@ impl ChannelRegistry {
     fn handle(self: &Arc<Self>, name: &str) -> ChannelHandle {
         let metrics = self.options.metrics.channel(name);
         let in_flight = self.options.memory.in_flight.clone();
-        let share = Share::new(name, &self.options.directory, self.channel_bytes_max());
+        let quota = DiskQuota::new(name, &self.options.directory, self.channel_bytes_max());
         ChannelHandle::new(
             name.into(),
             self.reading.clone(),
-            (self.disk.clone(), share),
+            (self.disk.clone(), quota),
             metrics,
             in_flight,
             Arc::downgrade(self),
@@ -322,8 +323,8 @@ impl ChannelRegistry {
         }
     }
 
-    /// Makes known what was opened for the first time, and goes on with it: at work, or at once at rest.
-    /// One that was only looked at rests, and is looked at again by whoever reads.
+    /// Makes known what was opened for the first time, and goes on with it: at work, or suspended at once.
+    /// One that was only looked at is suspended, and is looked at again by whoever reads.
     fn serve(&self, handle: &ChannelHandle, opened: &replay::Opened, looked_at: bool) -> Result<(), String> {
         let named = &opened.config.config.name;
         if named != handle.name() {
@@ -346,10 +347,10 @@ impl ChannelRegistry {
                 // Executing blocks again for each reader would take too long.
                 handle.keep_to_look_at(opened.store.clone());
             }
-            self.rest_from_start(handle, opened.channel, opened.next_timer);
-        } else if self.may_rest(opened.next_timer) {
-            let next_timer = self.put_away(handle, &opened.store, opened.channel, &shared)?;
-            self.rest_from_start(handle, opened.channel, next_timer);
+            self.begin_suspended(handle, opened.channel, opened.next_timer);
+        } else if self.may_suspend(opened.next_timer) {
+            let next_timer = self.close_for_suspension(handle, &opened.store, opened.channel, &shared)?;
+            self.begin_suspended(handle, opened.channel, next_timer);
         } else {
             self.work(handle, opened.channel, self.work_of(handle, opened, &shared)?);
         }
@@ -379,7 +380,7 @@ impl ChannelRegistry {
             place: Arc::new(Workplace {
                 name: handle.name().to_owned(),
                 channel: opened.channel,
-                certificates: Arc::new(Remembered::new(self.options.certificates.clone())),
+                certificates: Arc::new(PathCache::new(self.options.certificates.clone())),
                 doors: self.doors.clone(),
                 shared: shared.clone(),
                 store: opened.store.clone(),
@@ -388,7 +389,7 @@ impl ChannelRegistry {
                 proposer: self.options.seal_key.public().address(),
                 credits: handle.0.credits.clone(),
                 disk: Some(self.disk.clone()),
-                share: handle.0.share.clone(),
+                quota: handle.0.quota.clone(),
                 verify_slice: VERIFY_SLICE,
             }),
             life: handle.0.life.clone(),
@@ -607,7 +608,7 @@ fn make(parent: &Path, files: &FilesIn, options: StoreOptions, config: &ChannelC
 
 mod idle;
 mod starting;
-use idle::Keeper;
+use idle::IdleSweeper;
 use starting::{Later, Why, serves, turn_of};
 
 #[cfg(test)]

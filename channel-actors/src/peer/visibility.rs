@@ -1,6 +1,7 @@
-//! Which channels somebody may see, found without a look at any other: by what a configuration gives rights to, as the public,
-//! the members of an organization with a role by a listed CA, or one identity by one. Made when a configuration changes, so
-//! that no request's time tells of channels that its caller does not see, how many they are, or how long their grants.
+//! Which channels somebody may see, found without a look at any other: by what a configuration gives rights to, as the
+//! public, the members of an organization with a role by a listed CA, or one identity by one. Made when a configuration
+//! changes, so that no request's time tells of channels that its caller does not see, how many they are, or how long
+//! their grants.
 //!
 //! What is found is a candidate: the configuration in force decides.
 
@@ -68,14 +69,14 @@ impl Scope {
 
 /// Channels of one scope.
 #[derive(Default)]
-struct Seen {
+struct Visible {
     by_name: BTreeMap<String, ChannelHandle>,
     by_id: HashMap<Hash, ChannelHandle>,
 }
 
 #[derive(Default)]
 struct Indexed {
-    scopes: HashMap<Scope, Seen>,
+    scopes: HashMap<Scope, Visible>,
     /// Each channel by name, with where it is.
     channels: HashMap<String, (ChannelHandle, HashSet<Scope>)>,
 }
@@ -110,9 +111,9 @@ impl Indexed {
 
 /// The channels of a peer by who may see them.
 #[derive(Default)]
-pub(crate) struct Index(RwLock<Indexed>);
+pub(crate) struct VisibilityIndex(RwLock<Indexed>);
 
-impl Index {
+impl VisibilityIndex {
     /// A channel became known, with this configuration.
     pub(crate) fn put(&self, handle: &ChannelHandle, config: &ChannelConfig, certificates: &dyn CertificatePaths) {
         let scopes = Scope::given(config, |der| certificates.authority_key(der));

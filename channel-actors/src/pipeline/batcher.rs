@@ -25,7 +25,7 @@ use std::collections::{HashMap, VecDeque};
 use std::time::Instant;
 
 /// A transaction on its way to a shard.
-pub(crate) struct Arrival {
+pub(crate) struct Submitted {
     pub(crate) content: Content,
     /// Who posted it.
     pub(crate) caller: Asker,
@@ -44,7 +44,7 @@ pub(crate) enum Content {
     Parsed(Box<ParsedTransaction>),
 }
 
-impl Arrival {
+impl Submitted {
     pub(crate) fn new(envelope: Envelope, caller: Asker, waiter: Waiter, credit: Credit, arrived: Instant) -> Self {
         let of_key = |scheme| match scheme {
             Scheme::Ed25519 => VERIFY_ED25519_MICROS,
@@ -81,20 +81,20 @@ pub(crate) fn cost_at_the_door(actions: &[Action]) -> u64 {
 
 /// Work for a shard.
 #[must_use]
-pub(crate) struct Job {
+pub(crate) struct VerifyJob {
     pub(crate) shard: usize,
     /// Jobs of a channel are numbered from 1 in the order of arrival.
     pub(crate) sequence: u64,
     /// Whose turn on the threads it takes: the caller's, of which all of it is, or the channel's.
     pub(crate) caller: Asker,
-    pub(crate) batch: Vec<Arrival>,
+    pub(crate) batch: Vec<Submitted>,
 }
 
 /// What a shard found out that matters for the jobs to come.
 #[derive(Default)]
 pub(crate) struct Findings {
     /// What costs too much beside others.
-    pub(crate) aside: Vec<Arrival>,
+    pub(crate) aside: Vec<Submitted>,
     /// Callers of whose signatures some were wrong.
     pub(crate) forgers: Vec<Asker>,
     /// Transactions whose signatures were right.
@@ -102,7 +102,7 @@ pub(crate) struct Findings {
 }
 
 /// What waits for a shard, and which shards wait.
-pub(crate) struct Dealer {
+pub(crate) struct Batcher {
     together: Lane,
     apart: Lane,
     /// What each of these lanes had, since both wait.
@@ -129,14 +129,14 @@ struct Lane {
 
 #[derive(Default)]
 struct Queue {
-    waiting: VecDeque<Arrival>,
+    waiting: VecDeque<Submitted>,
     /// What its turns gave it and it has not used.
     left: u64,
 }
 
 impl Lane {
     /// Arrivals of one caller.
-    fn push(&mut self, caller: Asker, arrivals: impl IntoIterator<Item = Arrival>) {
+    fn push(&mut self, caller: Asker, arrivals: impl IntoIterator<Item = Submitted>) {
         let queue = self.callers.entry(caller).or_default();
         let waited = !queue.waiting.is_empty();
         let before = queue.waiting.len();
@@ -154,7 +154,7 @@ impl Lane {
     }
 
     /// All of a caller.
-    fn remove(&mut self, caller: Asker) -> VecDeque<Arrival> {
+    fn remove(&mut self, caller: Asker) -> VecDeque<Submitted> {
         let Some(queue) = self.callers.remove(&caller) else { return VecDeque::new() };
         if self.ring.front() == Some(&caller) {
             self.begun = false;
@@ -165,7 +165,7 @@ impl Lane {
     }
 
     /// A job that costs at most so much, but for a single transaction that alone costs more; of one caller if `alone`.
-    fn take(&mut self, cost_max: u64, alone: bool) -> Vec<Arrival> {
+    fn take(&mut self, cost_max: u64, alone: bool) -> Vec<Submitted> {
         let (mut batch, mut cost, mut bytes) = (Vec::new(), 0, 0);
         let (mut full, mut several) = (false, false);
         while !full && let Some(caller) = self.ring.pop_front() {
@@ -173,7 +173,7 @@ impl Lane {
             if !std::mem::take(&mut self.begun) {
                 queue.left += VERIFY_TURN_MICROS;
             }
-            several |= batch.last().is_some_and(|last: &Arrival| last.caller != caller);
+            several |= batch.last().is_some_and(|last: &Submitted| last.caller != caller);
             loop {
                 let Some(next) = queue.waiting.front() else {
                     self.callers.remove(&caller);
@@ -207,7 +207,7 @@ impl Lane {
     }
 }
 
-impl Dealer {
+impl Batcher {
     /// Deals to `shards` shards, at least 1.
     pub(crate) fn new(shards: usize) -> Self {
         Self {
@@ -222,7 +222,7 @@ impl Dealer {
     }
 
     /// Transactions of one caller arrive. `crowded` tells whether other channels verify, too.
-    pub(crate) fn arrive(&mut self, arrivals: Vec<Arrival>, crowded: impl Fn() -> bool) -> Vec<Job> {
+    pub(crate) fn arrive(&mut self, arrivals: Vec<Submitted>, crowded: impl Fn() -> bool) -> Vec<VerifyJob> {
         if let Some(caller) = arrivals.first().map(|arrival| arrival.caller) {
             // Behind what it has.
             let waits_apart = self.apart.holds(caller) && !self.together.holds(caller);
@@ -233,7 +233,7 @@ impl Dealer {
     }
 
     /// A shard's job is done.
-    pub(crate) fn screened(&mut self, shard: usize, findings: Findings, crowded: impl Fn() -> bool) -> Vec<Job> {
+    pub(crate) fn screened(&mut self, shard: usize, findings: Findings, crowded: impl Fn() -> bool) -> Vec<VerifyJob> {
         self.idle.push(shard);
         if let Some(caller) = self.running[shard].take()
             && !findings.forgers.contains(&caller)
@@ -259,7 +259,7 @@ impl Dealer {
         self.deal(crowded)
     }
 
-    fn deal(&mut self, crowded: impl Fn() -> bool) -> Vec<Job> {
+    fn deal(&mut self, crowded: impl Fn() -> bool) -> Vec<VerifyJob> {
         let mut jobs = Vec::new();
         loop {
             // Small jobs beside each other cost more than one after the other, in which more have gathered.
@@ -288,7 +288,7 @@ impl Dealer {
             self.had[usize::from(apart)] += batch.iter().map(|arrival| arrival.cost).sum::<u64>();
             self.running[shard] = apart.then_some(caller);
             self.sequence += 1;
-            jobs.push(Job { shard, sequence: self.sequence, caller, batch });
+            jobs.push(VerifyJob { shard, sequence: self.sequence, caller, batch });
         }
     }
 }

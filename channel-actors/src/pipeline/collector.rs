@@ -5,15 +5,15 @@
 //! waited `block_age_ms_max`; otherwise it grows until the disk is done. A due timer alone is reason enough.
 //! Each id is under way once: a second submission of it waits for the same outcome, and keeps its credit as long as
 //! it waits, so that one id sent for ever fills no memory.
-//! What a block has room for goes in the order of arrival; beyond, organizations and senders have turns (`pool.rs`).
+//! What a block has room for goes in the order of arrival; beyond, organizations and senders have turns (`runtime/pool.rs`).
 
 use crate::block::execute::Offered;
 use crate::limits::{EAGER_BLOCK_TRANSACTIONS_MAX, EAGER_BLOCK_TRANSACTIONS_MIN, OFFER_FACTOR, PIPELINE_DEPTH};
 use crate::pipeline::acceptor::Discarded;
-use crate::pipeline::outcomes::Recall;
+use crate::pipeline::outcomes::OutcomeLookup;
 use crate::pipeline::place::Place;
 use crate::pipeline::submission::{Credit, Reply, SubmitResult, Waiter};
-use crate::pipeline::verifier::{Flight, Passed};
+use crate::pipeline::verifier::{PendingTransaction, VerifiedBatch};
 use crate::runtime::mutants::{Mutant, planted};
 use ledger_classes::formats::config::Limits;
 use ledger_classes::formats::receipt::Receipt;
@@ -35,7 +35,7 @@ pub(crate) enum CollectorEffect {
     /// Look again at this time.
     WakeAt(Time),
     /// Look for the outcomes of these in the index.
-    Recall(Vec<Recall>),
+    OutcomeLookup(Vec<OutcomeLookup>),
     /// Give these answers.
     Reply(Vec<Reply>),
     /// A job came twice, which is a bug. The channel halts.
@@ -65,7 +65,7 @@ pub(crate) struct Collector {
     /// The job whose turn it is.
     turn: u64,
     /// Later jobs that were done before.
-    early: BTreeMap<u64, Passed>,
+    early: BTreeMap<u64, VerifiedBatch>,
     pool: Pool,
     /// How many transactions are offered for a block at most: fewer while budgets end before them.
     offer: usize,
@@ -77,7 +77,7 @@ pub(crate) struct Collector {
     /// Whether the newest of them is still executing.
     executing: bool,
     next_timer: Option<Time>,
-    /// Nothing more is begun: the channel goes to rest.
+    /// Nothing more is begun: the channel is suspended.
     retired: bool,
     /// Another peer proposes.
     follows: bool,
@@ -102,23 +102,23 @@ impl Collector {
     }
 
     /// A shard passed these. They wait for jobs before theirs.
-    pub(crate) fn verified(&mut self, passed: Passed, now: Time) -> Vec<CollectorEffect> {
+    pub(crate) fn verified(&mut self, passed: VerifiedBatch, now: Time) -> Vec<CollectorEffect> {
         let sequence = passed.sequence;
         if sequence < self.turn || self.early.insert(sequence, passed).is_some() {
             return vec![CollectorEffect::Halt(format!("job {sequence} was verified twice"))];
         }
         let mut effects = Vec::new();
-        while let Some(Passed { flights, doubted, .. }) = self.early.remove(&self.turn) {
+        while let Some(VerifiedBatch { flights, maybe_committed, .. }) = self.early.remove(&self.turn) {
             self.turn += 1;
             self.take(flights, now);
-            effects.extend(self.doubt(doubted));
+            effects.extend(self.doubt(maybe_committed));
         }
         effects.extend(self.cut(now));
         effects
     }
 
-    fn take(&mut self, flights: Vec<Flight>, now: Time) {
-        for Flight { transaction, place, waiter, credit, arrived } in flights {
+    fn take(&mut self, flights: Vec<PendingTransaction>, now: Time) {
+        for PendingTransaction { transaction, place, waiter, credit, arrived } in flights {
             let id = transaction.id();
             match self.under_way.get_mut(&id) {
                 Some(under_way) if waiter.waits() => {
@@ -137,20 +137,20 @@ impl Collector {
     }
 
     /// These would be refused today. What is under way has its outcome to come; what is not may have been committed.
-    fn doubt(&mut self, doubted: Vec<Recall>) -> Vec<CollectorEffect> {
+    fn doubt(&mut self, maybe_committed: Vec<OutcomeLookup>) -> Vec<CollectorEffect> {
         let (mut others, mut replies) = (Vec::new(), Vec::new());
-        for recall in doubted {
-            match self.under_way.get_mut(&recall.id) {
-                Some(_) if recall.waiter.is_hurried() => {
-                    replies.push(Reply { waiter: recall.waiter, result: SubmitResult::Accepted { id: recall.id } });
+        for lookup in maybe_committed {
+            match self.under_way.get_mut(&lookup.id) {
+                Some(_) if lookup.waiter.is_hurried() => {
+                    replies.push(Reply { waiter: lookup.waiter, result: SubmitResult::Accepted { id: lookup.id } });
                 }
-                Some(under_way) if recall.waiter.waits() => {
-                    under_way.waiters.push(recall.waiter);
-                    under_way.credits.push(recall.credit);
+                Some(under_way) if lookup.waiter.waits() => {
+                    under_way.waiters.push(lookup.waiter);
+                    under_way.credits.push(lookup.credit);
                 }
                 // Answered already; nothing of it stays.
                 Some(_) => {}
-                None => others.push(recall),
+                None => others.push(lookup),
             }
         }
         replied(replies).into_iter().chain(recalled(others)).collect()
@@ -158,13 +158,13 @@ impl Collector {
 
     /// Execution found these in the index.
     pub(crate) fn known(&mut self, ids: Vec<Hash>) -> Vec<CollectorEffect> {
-        let mut recalls = Vec::new();
+        let mut lookups = Vec::new();
         for id in ids {
             let Some(UnderWay { waiters, credits, .. }) = self.under_way.remove(&id) else { continue };
             let those = waiters.into_iter().zip(credits);
-            recalls.extend(those.map(|(waiter, credit)| Recall { id, waiter, credit, refusal: None }));
+            lookups.extend(those.map(|(waiter, credit)| OutcomeLookup { id, waiter, credit, refusal: None }));
         }
-        recalled(recalls).into_iter().collect()
+        recalled(lookups).into_iter().collect()
     }
 
     /// Blocks under way will not be, and with them what was offered for the newest if that had not executed. All of it waits
@@ -236,8 +236,8 @@ impl Collector {
         self.cut(now)
     }
 
-    /// The channel would rest. True if nothing is here or under way and no timer is due before `soon`: then no block is
-    /// cut any more.
+    /// The channel would be suspended. True if nothing is here or under way and no timer is due before `soon`: then no
+    /// block is cut any more.
     pub(crate) fn retire(&mut self, soon: Time) -> bool {
         let due = self.next_timer.is_some_and(|due| due <= soon);
         self.retired = !due && self.depth == 0 && self.pool.is_empty() && self.under_way.is_empty();
@@ -290,8 +290,8 @@ impl Collector {
     }
 }
 
-fn recalled(recalls: Vec<Recall>) -> Option<CollectorEffect> {
-    (!recalls.is_empty()).then_some(CollectorEffect::Recall(recalls))
+fn recalled(lookups: Vec<OutcomeLookup>) -> Option<CollectorEffect> {
+    (!lookups.is_empty()).then_some(CollectorEffect::OutcomeLookup(lookups))
 }
 
 fn replied(replies: Vec<Reply>) -> Option<CollectorEffect> {

@@ -1,4 +1,4 @@
-//! What room of a channel's disk a transaction needs. What repairs finds more than others; by how much, `store/share.rs`
+//! What room of a channel's disk a transaction needs. What repairs finds more than others; by how much, `store/quota.rs`
 //! says.
 
 use crate::limits::{

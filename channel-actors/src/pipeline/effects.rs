@@ -6,21 +6,21 @@ use crate::block::execute;
 use crate::block::execute::{Checking, Execution, in_full};
 use crate::channel::shared::Shared;
 use crate::limits::{GO_ON_TRANSACTIONS_MAX, VERIFY_ALONE_MICROS_MAX};
-use crate::peer::visibility::Index;
-use crate::pipeline::batcher::{Arrival, Job};
+use crate::peer::visibility::VisibilityIndex;
+use crate::pipeline::batcher::{Submitted, VerifyJob};
 use crate::pipeline::door::Doors;
 #[cfg(any(test, feature = "simulation"))]
 use crate::pipeline::machine::Installed;
 use crate::pipeline::machine::{ChannelMachine, Commit, Effect, Input, Tally};
 use crate::pipeline::ordering::Ticket;
 use crate::pipeline::outcomes;
-use crate::pipeline::outcomes::{Found, Recall};
+use crate::pipeline::outcomes::{Found, OutcomeLookup};
 use crate::pipeline::submission;
 use crate::pipeline::submission::Credits;
 use crate::pipeline::verifier::{Judging, Screened, Screening, Step};
 use crate::runtime::asker::Asker;
 use crate::runtime::metrics::{ChannelMetrics, Stage};
-use crate::store::{ChannelStore, Disk, Share};
+use crate::store::{ChannelStore, Disk, DiskQuota};
 use bytes::Bytes;
 use ledger_classes::chain::{ExecutedBlock, Parent};
 use ledger_classes::execution;
@@ -45,12 +45,12 @@ pub(crate) struct Workplace {
     pub(crate) shared: Arc<Shared>,
     pub(crate) store: ChannelStore,
     pub(crate) metrics: ChannelMetrics,
-    pub(crate) index: Arc<Index>,
+    pub(crate) index: Arc<VisibilityIndex>,
     pub(crate) proposer: Address,
     pub(crate) credits: Arc<Credits>,
     /// The disk on which writes wait for room; none waits where there is none.
     pub(crate) disk: Option<Disk>,
-    pub(crate) share: Share,
+    pub(crate) quota: DiskQuota,
     /// After this time of judging what a job verified others have a turn.
     pub(crate) verify_slice: Duration,
 }
@@ -86,7 +86,7 @@ pub(crate) enum Kind {
     Execute,
     ToDisk,
     Checkpoint,
-    Recall,
+    OutcomeLookup,
 }
 
 impl Kind {
@@ -97,7 +97,7 @@ impl Kind {
             Self::Execute => "execution failed",
             Self::ToDisk => "persisting failed",
             Self::Checkpoint => "a checkpoint failed",
-            Self::Recall => "looking for outcomes failed",
+            Self::OutcomeLookup => "looking for outcomes failed",
         }
     }
 
@@ -106,7 +106,7 @@ impl Kind {
             Self::Verify { .. } => Some(Stage::Verify),
             Self::Execute => Some(Stage::Execute),
             Self::ToDisk => Some(Stage::Persist),
-            Self::Checkpoint | Self::Recall => None,
+            Self::Checkpoint | Self::OutcomeLookup => None,
         }
     }
 }
@@ -122,13 +122,13 @@ pub(crate) struct Work {
 
 /// What is to be done.
 pub(crate) enum Task {
-    Screen(Box<Screening>, Vec<Arrival>),
+    Screen(Box<Screening>, Vec<Submitted>),
     Judge(Box<Judging>),
     Execute(Box<Execution>, Vec<VerifiedTransaction>),
     Check(Box<Checking>, Bytes),
     ToDisk(Vec<ToDisk>),
     Checkpoint,
-    Recall(Vec<Recall>),
+    OutcomeLookup(Vec<OutcomeLookup>),
     Tell(Found),
 }
 
@@ -161,7 +161,7 @@ impl Work {
             Task::ToDisk(steps) => steps.iter().all(|step| step.transactions() <= GO_ON_TRANSACTIONS_MAX),
             // What another peer has put into a block is not known yet.
             Task::Check(..) => false,
-            Task::Screen(..) | Task::Judge(_) | Task::Checkpoint | Task::Recall(_) | Task::Tell(_) => true,
+            Task::Screen(..) | Task::Judge(_) | Task::Checkpoint | Task::OutcomeLookup(_) | Task::Tell(_) => true,
         }
     }
 
@@ -169,7 +169,7 @@ impl Work {
     pub(crate) fn is_quick(&self) -> bool {
         let of_channel = matches!(self.kind, Kind::Verify { caller: Asker::PEER, .. });
         let quick =
-            |batch: &[Arrival]| batch.iter().map(|arrival| arrival.cost).sum::<u64>() <= VERIFY_ALONE_MICROS_MAX;
+            |batch: &[Submitted]| batch.iter().map(|arrival| arrival.cost).sum::<u64>() <= VERIFY_ALONE_MICROS_MAX;
         of_channel && matches!(&self.task, Task::Screen(_, batch) if quick(batch))
     }
 
@@ -221,11 +221,11 @@ impl Task {
             Self::Checkpoint => {
                 place.room();
                 store.checkpoint().map_err(in_full)?;
-                place.share.look_again(store.waiting_bytes());
+                place.quota.look_again(store.waiting_bytes());
                 outcome.inputs.push(Input::Checkpointed);
             }
-            Self::Recall(recalls) => {
-                let (refused, found) = outcomes::sort(store, recalls)?;
+            Self::OutcomeLookup(lookups) => {
+                let (refused, found) = outcomes::sort(store, lookups)?;
                 place.refused(refused);
                 outcome.more = found.into_iter().map(Task::Tell).collect();
             }
@@ -332,7 +332,7 @@ impl<S: Shell> ChannelLoop<S> {
     }
 
     /// Transactions that have their credits arrive.
-    pub(crate) fn submit(&mut self, arrivals: Vec<Arrival>) {
+    pub(crate) fn submit(&mut self, arrivals: Vec<Submitted>) {
         let crowded = self.shell.crowded();
         self.on([Input::Submit { arrivals, crowded }]);
     }
@@ -407,7 +407,9 @@ impl<S: Shell> ChannelLoop<S> {
                     self.shell.run(Work::new(Kind::Execute, Task::Check(Box::new(checking), block)));
                 }
                 Effect::Checkpoint => self.shell.run(Work::new(Kind::Checkpoint, Task::Checkpoint)),
-                Effect::Recall(recalls) => self.shell.run(Work::new(Kind::Recall, Task::Recall(recalls))),
+                Effect::OutcomeLookup(lookups) => {
+                    self.shell.run(Work::new(Kind::OutcomeLookup, Task::OutcomeLookup(lookups)))
+                }
                 Effect::Persist { ticket, record } => self.shell.persist(ticket, record),
                 Effect::Send { to, bytes } => self.shell.send(to, bytes),
                 Effect::Count(tally) => self.place.count(tally),
@@ -419,7 +421,7 @@ impl<S: Shell> ChannelLoop<S> {
         }
     }
 
-    fn verify(&mut self, Job { shard, sequence, caller, batch }: Job, now: Time) {
+    fn verify(&mut self, VerifyJob { shard, sequence, caller, batch }: VerifyJob, now: Time) {
         let place = &self.place;
         let screening = Screening {
             channel: place.channel,
@@ -428,7 +430,7 @@ impl<S: Shell> ChannelLoop<S> {
             store: place.store.clone(),
             certificates: place.certificates.clone(),
             doors: place.doors.clone(),
-            share: place.share.clone(),
+            quota: place.quota.clone(),
             // What execution will judge by, as far as it is known: block time may be ahead of this clock.
             now: now.max(place.shared.tip().time),
             seed: self.shell.seed(),
@@ -448,7 +450,7 @@ impl<S: Shell> ChannelLoop<S> {
         let place = &self.place;
         let execution = Execution {
             store: place.store.clone(),
-            share: place.share.clone(),
+            quota: place.quota.clone(),
             certificates: place.certificates.clone(),
             proposer: place.proposer,
             parent,

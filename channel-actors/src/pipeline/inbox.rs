@@ -12,10 +12,10 @@ use tokio::sync::Notify;
 
 /// Outcomes that nobody has taken yet. Clones are the same inbox.
 #[derive(Clone, Debug)]
-pub struct Inbox(Arc<Inner>);
+pub struct Inbox(Arc<InboxInner>);
 
 #[derive(Debug)]
-struct Inner {
+struct InboxInner {
     bytes_max: usize,
     waiting: Mutex<Waiting>,
     arrived: Notify,
@@ -30,7 +30,7 @@ struct Waiting {
 impl Inbox {
     /// An inbox for so many bytes of receipts. The first has room in any case.
     pub fn new(bytes_max: usize) -> Self {
-        Self(Arc::new(Inner { bytes_max, waiting: Mutex::default(), arrived: Notify::new() }))
+        Self(Arc::new(InboxInner { bytes_max, waiting: Mutex::default(), arrived: Notify::new() }))
     }
 
     fn lock(&self) -> MutexGuard<'_, Waiting> {

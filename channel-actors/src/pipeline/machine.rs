@@ -1,9 +1,9 @@
 //! The state machine of a channel: submissions, verification, blocks, their order, the disk, answers. Everything that a
-//! channel decides is decided here, and nothing is done here: [`ChannelMachine::on`] takes an input and the time, and returns
-//! effects. No threads, no clock, no I/O, no randomness. One loop performs the effects ([`crate::pipeline::effects`]), for the actor
-//! that serves and for the simulator alike.
+//! channel decides is decided here, and nothing is done here: [`ChannelMachine::on`] takes an input and the time, and
+//! returns effects. No threads, no clock, no I/O, no randomness. One loop performs the effects
+//! ([`crate::pipeline::effects`]), for the actor that serves and for the simulator alike.
 //!
-//! It is made of parts that know nothing of each other: whose turn it is to be verified ([`Dealer`]), what waits for a block
+//! It is made of parts that know nothing of each other: whose turn it is to be verified ([`Batcher`]), what waits for a block
 //! and who waits for it ([`Collector`]), how far blocks have come ([`Acceptor`] with its ordering engine). What one part
 //! says the other is told at once, so there is no moment in which they disagree.
 //!
@@ -14,10 +14,10 @@ use crate::block::committed::CommittedBlock;
 use crate::block::execute::{ExecutionResult, Offered};
 use crate::block::replay::Opened;
 use crate::pipeline::acceptor::{Acceptor, AcceptorEffect};
-use crate::pipeline::batcher::{Arrival, Dealer, Job};
+use crate::pipeline::batcher::{Batcher, Submitted, VerifyJob};
 use crate::pipeline::collector::{BlockOutcome, Collector, CollectorEffect};
 use crate::pipeline::ordering::{OrderingEngine, OrderingInput, Ticket};
-use crate::pipeline::outcomes::Recall;
+use crate::pipeline::outcomes::OutcomeLookup;
 use crate::pipeline::submission::Reply;
 use crate::pipeline::verifier::Screened;
 use crate::store::Pressure;
@@ -36,7 +36,7 @@ use std::time::Instant;
 /// What a machine is told.
 pub(crate) enum Input {
     /// Transactions of one caller that have their credits.
-    Submit { arrivals: Vec<Arrival>, crowded: bool },
+    Submit { arrivals: Vec<Submitted>, crowded: bool },
     /// A shard's job is done. `crowded`, here and above: other channels verify, too.
     Verified { shard: usize, screened: Box<Screened>, crowded: bool },
     /// An execution is done.
@@ -79,7 +79,7 @@ pub(crate) struct Installed {
 #[must_use]
 pub(crate) enum Effect {
     /// Screen a job's transactions.
-    Verify(Job),
+    Verify(VerifyJob),
     /// Execute a block above these.
     Execute { parent: Parent, time: Time, above: Vec<Arc<ExecutedBlock>>, transactions: Vec<VerifiedTransaction> },
     /// Execute a block that another peer proposes, encoded, above these.
@@ -95,7 +95,7 @@ pub(crate) enum Effect {
     /// Say something to another peer of the channel. What it promises is on the disk.
     Send { to: Address, bytes: Vec<u8> },
     /// Look for outcomes in the index, and tell those who wait for them.
-    Recall(Vec<Recall>),
+    OutcomeLookup(Vec<OutcomeLookup>),
     /// A block is committed: whoever reads sees it from now on. Comes before the answers to those who wait for it.
     Notify(Commit),
     /// Give these answers.
@@ -124,7 +124,7 @@ pub(crate) struct Tally {
 
 /// The state of a channel's machine.
 pub(crate) struct ChannelMachine {
-    dealer: Dealer,
+    batcher: Batcher,
     collector: Collector,
     acceptor: Acceptor,
     /// Of the key that this peer seals with.
@@ -167,7 +167,7 @@ impl ChannelMachine {
         checkpoint_interval_ms: u64,
     ) -> Self {
         Self {
-            dealer: Dealer::new(shards),
+            batcher: Batcher::new(shards),
             collector: Collector::new(opened.config.config.limits, opened.next_timer),
             acceptor: Acceptor::new(engine, opened.store.history(), opened.parent(), opened.next_timer),
             proposer,
@@ -185,7 +185,7 @@ impl ChannelMachine {
         }
         match input {
             Input::Submit { arrivals, crowded } => {
-                effects.extend(self.dealer.arrive(arrivals, || crowded).into_iter().map(Effect::Verify));
+                effects.extend(self.batcher.arrive(arrivals, || crowded).into_iter().map(Effect::Verify));
             }
             Input::Verified { shard, screened, crowded } => {
                 let Screened { passed, findings, .. } = *screened;
@@ -194,7 +194,7 @@ impl ChannelMachine {
                 if self.halted {
                     return effects;
                 }
-                let jobs = self.dealer.screened(shard, findings, || crowded);
+                let jobs = self.batcher.screened(shard, findings, || crowded);
                 effects.extend(jobs.into_iter().map(Effect::Verify));
             }
             Input::Executed(result) => {
@@ -258,8 +258,8 @@ impl ChannelMachine {
         effects
     }
 
-    /// The channel would rest. True if nothing is here or under way and no timer is due before `soon`: then nothing more
-    /// is begun.
+    /// The channel would be suspended. True if nothing is here or under way and no timer is due before `soon`: then
+    /// nothing more is begun.
     pub(crate) fn retire(&mut self, soon: Time) -> bool {
         self.collector.retire(soon)
     }
@@ -276,7 +276,7 @@ impl ChannelMachine {
                     let accepted = self.acceptor.propose(transactions, now);
                     self.accepted(accepted, now, effects);
                 }
-                CollectorEffect::Recall(recalls) => effects.push(Effect::Recall(recalls)),
+                CollectorEffect::OutcomeLookup(lookups) => effects.push(Effect::OutcomeLookup(lookups)),
                 CollectorEffect::Reply(replies) => effects.push(Effect::Reply(replies)),
                 CollectorEffect::WakeAt(time) => effects.push(Effect::WakeAt(time)),
                 CollectorEffect::Halt(reason) => self.halt(reason, effects),

@@ -14,7 +14,7 @@ use std::collections::{BTreeMap, HashMap};
 use std::sync::Arc;
 
 /// Somebody who waits for the outcome of an id.
-pub(crate) struct Recall {
+pub(crate) struct OutcomeLookup {
     pub(crate) id: Hash,
     pub(crate) waiter: Waiter,
     pub(crate) credit: Credit,
@@ -25,24 +25,27 @@ pub(crate) struct Recall {
 /// Those whose transactions are in one block, with the positions of their receipts.
 pub(crate) struct Found {
     height: u64,
-    those: Vec<(u32, Recall)>,
+    those: Vec<(u32, OutcomeLookup)>,
 }
 
 /// Refuses what was never committed, by stable names; the others are to be told. Blocking.
-pub(crate) fn sort(store: &ChannelStore, recalls: Vec<Recall>) -> Result<(Vec<&'static str>, Vec<Found>), String> {
-    let ids: Vec<Hash> = recalls.iter().map(|recall| recall.id).collect();
+pub(crate) fn sort(
+    store: &ChannelStore,
+    lookups: Vec<OutcomeLookup>,
+) -> Result<(Vec<&'static str>, Vec<Found>), String> {
+    let ids: Vec<Hash> = lookups.iter().map(|lookup| lookup.id).collect();
     let places = store.transactions(&ids).map_err(in_full)?;
     let (mut refused, mut found) = (Vec::new(), BTreeMap::<u64, Vec<_>>::new());
-    for (recall, place) in recalls.into_iter().zip(places) {
-        match (place, recall.refusal) {
+    for (lookup, place) in lookups.into_iter().zip(places) {
+        match (place, lookup.refusal) {
             (Some((height, index)), refusal) => {
-                found.entry(height).or_default().push((index, Recall { refusal, ..recall }));
+                found.entry(height).or_default().push((index, OutcomeLookup { refusal, ..lookup }));
             }
             (None, Some(refusal)) => {
                 refused.extend(refusal.name());
-                recall.waiter.refuse(Some(recall.id), refusal);
+                lookup.waiter.refuse(Some(lookup.id), refusal);
             }
-            (None, None) => return Err(format!("the index forgot transaction {}", recall.id)),
+            (None, None) => return Err(format!("the index forgot transaction {}", lookup.id)),
         }
     }
     Ok((refused, found.into_iter().map(|(height, those)| Found { height, those }).collect()))
@@ -58,7 +61,7 @@ pub(crate) fn tell(store: &ChannelStore, Found { height, those }: Found) -> Resu
             *place = Some(Arc::new(receipt));
         }
     }
-    for (index, Recall { id, waiter, .. }) in those {
+    for (index, OutcomeLookup { id, waiter, .. }) in those {
         let receipt = wanted.get(&index).cloned().flatten().ok_or("a receipt is missing")?;
         waiter.resolve(SubmitResult::Committed { id, receipt });
     }

@@ -43,9 +43,9 @@ fn add_below(counter: &AtomicU32, more: u32, max: u32) -> bool {
 }
 
 /// What each of many holds. Those who hold nothing are forgotten.
-pub(crate) struct Parts<K>(Mutex<Known<K>>);
+pub(crate) struct Parts<K>(Mutex<KnownParts<K>>);
 
-struct Known<K> {
+struct KnownParts<K> {
     held: HashMap<K, Arc<Held>>,
     /// At so many it is looked who holds nothing.
     forget_at: usize,
@@ -53,7 +53,7 @@ struct Known<K> {
 
 impl<K> Default for Parts<K> {
     fn default() -> Self {
-        Self(Mutex::new(Known { held: HashMap::new(), forget_at: FORGET_AT }))
+        Self(Mutex::new(KnownParts { held: HashMap::new(), forget_at: FORGET_AT }))
     }
 }
 
@@ -73,9 +73,9 @@ impl<K: Hash + Eq> Parts<K> {
 
 /// What organizations hold together, of which each takes no more than it leaves.
 #[derive(Default)]
-pub(crate) struct Shared(Held);
+pub(crate) struct SharedPart(Held);
 
-impl Shared {
+impl SharedPart {
     /// Takes one transaction for somebody who holds `own`. Whoever holds nothing may have the last.
     pub(crate) fn take(&self, own: &Held, bytes: u32) -> bool {
         let ((held, held_bytes), (own_held, own_bytes)) = (self.0.used(), own.used());

@@ -18,14 +18,14 @@ use std::ops::Range;
 use std::sync::{Arc, Mutex, PoisonError};
 
 /// One channel's.
-pub(crate) struct Remembered {
+pub(crate) struct PathCache {
     paths: Arc<dyn CertificatePaths>,
-    known: Mutex<Known>,
+    known: Mutex<Answers>,
 }
 
 /// Two generations: the older one is given up when the younger one is full.
 #[derive(Default)]
-struct Known {
+struct Answers {
     young: HashMap<Hash, Answer>,
     old: HashMap<Hash, Answer>,
 }
@@ -33,7 +33,7 @@ struct Known {
 /// The answer, and the times for which it holds.
 type Answer = (Range<Time>, Result<CertifiedIdentity, PathRefusal>);
 
-impl Remembered {
+impl PathCache {
     pub(crate) fn new(paths: Arc<dyn CertificatePaths>) -> Self {
         Self { paths, known: Mutex::default() }
     }
@@ -65,7 +65,7 @@ fn key(rules: PathRules, lists: &[&[&[u8]]]) -> Hash {
     Hash::plain(&[&bytes])
 }
 
-impl CertificatePaths for Remembered {
+impl CertificatePaths for PathCache {
     fn verify(
         &self,
         rules: PathRules,
@@ -192,7 +192,7 @@ mod tests {
     #[test]
     fn what_was_answered_is_not_asked_again_and_never_differs_from_what_would_be() {
         let counting = Arc::new(Counting::default());
-        let (remembered, fresh) = (Remembered::new(counting.clone()), Counting::default());
+        let (remembered, fresh) = (PathCache::new(counting.clone()), Counting::default());
         let mut asked = 0;
         for _ in 0..2 {
             for leaf in 0..20u8 {
@@ -220,7 +220,7 @@ mod tests {
     #[test]
     fn parts_of_a_question_are_told_apart_and_few_answers_are_kept() {
         let counting = Arc::new(Counting::default());
-        let remembered = Remembered::new(counting.clone());
+        let remembered = PathCache::new(counting.clone());
         let ask = |path: &[&[u8]], roots: &[&[u8]]| {
             let answer = remembered.verify(PathRules::V1, path, roots, NOW);
             assert_eq!(answer, Counting::default().verify(PathRules::V1, path, roots, NOW));

@@ -3,11 +3,11 @@
 
 use crate::limits::{BYTES_IN_FLIGHT_MAX, CALLER_PART, PEER_PART, RETRY_AFTER_MS, TRANSACTIONS_IN_FLIGHT_MAX};
 use crate::pipeline::inbox::Inbox;
-use crate::pipeline::part::{Held, Parts, Shared};
+use crate::pipeline::part::{Held, Parts, SharedPart};
 use crate::pipeline::place::Place;
 use crate::runtime::asker::Asker;
 use crate::runtime::memory::Pool;
-use crate::store::{DiskTrouble, DiskUse, NoRoom, OnItsWay, Room, Share};
+use crate::store::{DiskQuota, DiskTrouble, DiskUse, NoRoom, OnItsWay, Room};
 use ledger_classes::formats::detail::Detail;
 use ledger_classes::formats::outcome::ResultCode;
 use ledger_classes::formats::receipt::Receipt;
@@ -101,7 +101,7 @@ pub enum SubmitResult {
     },
 }
 
-struct Ticket {
+struct Outcomes {
     wait: Wait,
     answers: Answers,
 }
@@ -109,12 +109,12 @@ struct Ticket {
 /// How a submission is answered.
 enum Answers {
     /// As a whole.
-    Together(Mutex<TicketState>),
+    Together(Mutex<OutcomesState>),
     /// One by one, under its own number.
     Each(Inbox),
 }
 
-struct TicketState {
+struct OutcomesState {
     results: Vec<Option<SubmitResult>>,
     open: usize,
     sender: Option<oneshot::Sender<Vec<SubmitResult>>>,
@@ -122,7 +122,7 @@ struct TicketState {
 
 /// The promise to answer for one transaction.
 pub(crate) struct Waiter {
-    ticket: Arc<Ticket>,
+    ticket: Arc<Outcomes>,
     slot: usize,
     open: bool,
 }
@@ -143,22 +143,22 @@ impl Future for Submission {
 /// Makes a submission of `size` transactions with a waiter for each.
 pub(crate) fn submission(size: usize, wait: Wait) -> (Submission, Vec<Waiter>) {
     let (sender, receiver) = oneshot::channel();
-    let state = Mutex::new(TicketState { results: vec![None; size], open: size, sender: Some(sender) });
+    let state = Mutex::new(OutcomesState { results: vec![None; size], open: size, sender: Some(sender) });
     if size == 0 {
         finish(&state);
     }
-    let ticket = Arc::new(Ticket { wait, answers: Answers::Together(state) });
+    let ticket = Arc::new(Outcomes { wait, answers: Answers::Together(state) });
     let waiter = |slot| Waiter { ticket: ticket.clone(), slot, open: true };
     (Submission(receiver), (0..size).map(waiter).collect())
 }
 
 /// A waiter for each of these numbers, whose commit is told to an inbox.
 pub(crate) fn waiters(inbox: &Inbox, numbers: impl IntoIterator<Item = usize>) -> Vec<Waiter> {
-    let ticket = Arc::new(Ticket { wait: Wait::Committed, answers: Answers::Each(inbox.clone()) });
+    let ticket = Arc::new(Outcomes { wait: Wait::Committed, answers: Answers::Each(inbox.clone()) });
     numbers.into_iter().map(|slot| Waiter { ticket: ticket.clone(), slot, open: true }).collect()
 }
 
-impl Ticket {
+impl Outcomes {
     /// Puts an answer where it belongs. True: whoever waits is to be told of it ([`Self::tell`]).
     fn set(&self, slot: usize, result: SubmitResult) -> bool {
         let answers = match &self.answers {
@@ -187,7 +187,7 @@ impl Ticket {
     }
 }
 
-fn finish(answers: &Mutex<TicketState>) {
+fn finish(answers: &Mutex<OutcomesState>) {
     let mut state = answers.lock().unwrap_or_else(PoisonError::into_inner);
     if let Some(sender) = state.sender.take() {
         let results = std::mem::take(&mut state.results).into_iter().flatten().collect();
@@ -264,7 +264,7 @@ pub(crate) struct Credits {
     callers: Parts<Asker>,
     /// What each organization holds of what is verified.
     places: Parts<Place>,
-    verified: Shared,
+    verified: SharedPart,
     /// What all channels hold.
     shared: Arc<Pool>,
     all_back: Notify,
@@ -296,7 +296,7 @@ impl Credits {
             held: Held::default(),
             callers: Parts::default(),
             places: Parts::default(),
-            verified: Shared::default(),
+            verified: SharedPart::default(),
             shared,
             all_back: Notify::new(),
         }
@@ -383,12 +383,12 @@ impl Credit {
     /// Counts so many bytes into the channel's part of the disk, if that has room for them.
     pub(crate) fn takes_disk(
         &mut self,
-        share: &Share,
+        quota: &DiskQuota,
         whose: Room,
         bytes: u64,
         place: impl FnOnce() -> Place,
     ) -> Result<(), NoRoom> {
-        self.way = Some(share.take(whose, bytes, place)?);
+        self.way = Some(quota.take(whose, bytes, place)?);
         Ok(())
     }
 

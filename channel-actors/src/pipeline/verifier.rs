@@ -10,15 +10,15 @@
 
 use crate::block::execute::in_full;
 use crate::limits::VERIFY_JOB_CHECKS_MICROS_MAX;
-use crate::pipeline::batcher::{Arrival, Content, Findings, cost_at_the_door};
+use crate::pipeline::batcher::{Content, Findings, Submitted, cost_at_the_door};
 use crate::pipeline::disk_needs;
 use crate::pipeline::door::Doors;
-use crate::pipeline::outcomes::Recall;
+use crate::pipeline::outcomes::OutcomeLookup;
 use crate::pipeline::part::Held;
 use crate::pipeline::place::{Place, Places};
 use crate::pipeline::submission::{Credit, SubmitRefusal, Waiter};
 use crate::runtime::asker::Asker;
-use crate::store::{ChannelStore, NoRoom, Share};
+use crate::store::{ChannelStore, DiskQuota, NoRoom};
 use ledger_classes::execution::{self, BlockInput};
 use ledger_classes::formats::config::Limits;
 use ledger_classes::formats::outcome::Refusal;
@@ -38,7 +38,7 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 /// A verified transaction on its way to a block.
-pub(crate) struct Flight {
+pub(crate) struct PendingTransaction {
     pub(crate) transaction: VerifiedTransaction,
     /// Beside whom its sender has turns.
     pub(crate) place: Place,
@@ -48,12 +48,12 @@ pub(crate) struct Flight {
 }
 
 /// What came of a job.
-pub(crate) struct Passed {
+pub(crate) struct VerifiedBatch {
     /// The job's number. One that passed nothing only has its turn.
     pub(crate) sequence: u64,
-    pub(crate) flights: Vec<Flight>,
+    pub(crate) flights: Vec<PendingTransaction>,
     /// What would be refused today, and may have been taken before. It is in no block.
-    pub(crate) doubted: Vec<Recall>,
+    pub(crate) maybe_committed: Vec<OutcomeLookup>,
 }
 
 thread_local! {
@@ -79,7 +79,7 @@ pub(crate) struct Screening {
     pub(crate) store: ChannelStore,
     pub(crate) certificates: Arc<dyn CertificatePaths>,
     pub(crate) doors: Doors,
-    pub(crate) share: Share,
+    pub(crate) quota: DiskQuota,
     /// The earliest time that the block may have.
     pub(crate) now: Time,
     /// Unpredictable to senders.
@@ -92,7 +92,7 @@ pub(crate) struct Screening {
 
 /// What came of a screening.
 pub(crate) struct Screened {
-    pub(crate) passed: Passed,
+    pub(crate) passed: VerifiedBatch,
     /// What was refused, by stable name.
     pub(crate) refused: Vec<&'static str>,
     pub(crate) findings: Findings,
@@ -119,17 +119,17 @@ struct Company {
 struct Parsed {
     transactions: Vec<ParsedTransaction>,
     company: Vec<Company>,
-    aside: Vec<Arrival>,
+    aside: Vec<Submitted>,
     refused: Vec<&'static str>,
-    doubted: Vec<Recall>,
+    maybe_committed: Vec<OutcomeLookup>,
 }
 
 type Verdict = Result<VerifiedTransaction, (Hash, Unverified<Refusal>)>;
 
 impl Screening {
     /// Does the work, or begins it. An error is a store that cannot be read: the channel halts.
-    pub(crate) fn screen(self, batch: Vec<Arrival>) -> Result<Step, String> {
-        let Parsed { transactions, company, aside, refused, doubted } = self.parse(batch);
+    pub(crate) fn screen(self, batch: Vec<Submitted>) -> Result<Step, String> {
+        let Parsed { transactions, company, aside, refused, maybe_committed } = self.parse(batch);
         let view = self.store.view().map_err(in_full)?;
         let config = execution::config_of(&view).map_err(|error| error.to_string())?.config;
         let members = execution::Members::new(&config, &*self.certificates);
@@ -143,7 +143,7 @@ impl Screening {
             flights: Vec::with_capacity(todo.len()),
             screening: self,
             todo: todo.into_iter(),
-            doubted,
+            maybe_committed,
             refused,
             findings: Findings { aside, ..Findings::default() },
             held: HashMap::new(),
@@ -153,11 +153,11 @@ impl Screening {
     }
 
     /// Decodes, and sets aside what costs more than a job may spend on it beside others.
-    fn parse(&self, batch: Vec<Arrival>) -> Parsed {
+    fn parse(&self, batch: Vec<Submitted>) -> Parsed {
         let mut parsed = Parsed::default();
         let mut checks = 0;
-        self.share.look(self.store.waiting_bytes());
-        for Arrival { content, caller, waiter, credit, arrived, cost } in batch {
+        self.quota.look(self.store.waiting_bytes());
+        for Submitted { content, caller, waiter, credit, arrived, cost } in batch {
             let (whole, decoded) = match content {
                 Content::Envelope(envelope) => (true, transaction::parse(envelope, self.channel, &self.limits)),
                 Content::Parsed(parsed) => (false, Ok(*parsed)),
@@ -170,15 +170,15 @@ impl Screening {
                 Ok(transaction) => {
                     let (actions, bytes) = (transaction.actions(), transaction.payload_bytes());
                     // What was taken before keeps its outcome here, too.
-                    if let Some(used) = self.share.full(disk_needs::room(actions, bytes, credit.is_of_peer())) {
+                    if let Some(used) = self.quota.full(disk_needs::room(actions, bytes, credit.is_of_peer())) {
                         let refusal = Some(SubmitRefusal::ChannelFull(used));
-                        parsed.doubted.push(Recall { id: transaction.id(), waiter, credit, refusal });
+                        parsed.maybe_committed.push(OutcomeLookup { id: transaction.id(), waiter, credit, refusal });
                         continue;
                     }
                     let cost_here = if whole { cost_at_the_door(transaction.actions()) } else { 0 };
                     if cost_here > 0 && checks + cost_here > VERIFY_JOB_CHECKS_MICROS_MAX {
                         let (content, cost) = (Content::Parsed(Box::new(transaction)), cost + cost_here);
-                        parsed.aside.push(Arrival { content, caller, waiter, credit, arrived, cost });
+                        parsed.aside.push(Submitted { content, caller, waiter, credit, arrived, cost });
                         continue;
                     }
                     checks += cost_here;
@@ -192,7 +192,7 @@ impl Screening {
                     error @ (TransactionError::Expired(_)
                     | TransactionError::TooFarAhead(_)
                     | TransactionError::Oversize(_)),
-                )) => parsed.doubted.push(Recall { id, waiter, credit, refusal: Some(error.into()) }),
+                )) => parsed.maybe_committed.push(OutcomeLookup { id, waiter, credit, refusal: Some(error.into()) }),
                 Err((id, error)) => refuse(waiter, id, error, &mut parsed.refused),
             }
         }
@@ -204,8 +204,8 @@ impl Screening {
 pub(crate) struct Judging {
     screening: Screening,
     todo: std::vec::IntoIter<(Verdict, Company)>,
-    flights: Vec<Flight>,
-    doubted: Vec<Recall>,
+    flights: Vec<PendingTransaction>,
+    maybe_committed: Vec<OutcomeLookup>,
     refused: Vec<&'static str>,
     findings: Findings,
     /// What the places of this job hold.
@@ -237,11 +237,11 @@ impl Judging {
                     continue;
                 }
                 Err((id, Unverified::Refused(refusal))) => {
-                    doubt(&mut self.doubted, id, refusal, waiter, credit)?;
+                    look_up(&mut self.maybe_committed, id, refusal, waiter, credit)?;
                     continue;
                 }
             };
-            let Screening { channel, certificates, doors, share, now, .. } = &self.screening;
+            let Screening { channel, certificates, doors, quota, now, .. } = &self.screening;
             let input = BlockInput {
                 channel: *channel,
                 height,
@@ -272,7 +272,7 @@ impl Judging {
                     let whose = disk_needs::room(actions, bytes, credit.is_of_peer());
                     let of_whom = || disk_needs::place(transaction.transaction(), place, &**certificates);
                     match credit.takes_disk(
-                        share,
+                        quota,
                         whose,
                         disk_needs::disk_bytes(actions, transaction.payload_bytes(), || codec::encode(&config).len()),
                         of_whom,
@@ -285,7 +285,7 @@ impl Judging {
                         }
                         Err(NoRoom::Full(used)) => {
                             let refusal = Some(SubmitRefusal::ChannelFull(used));
-                            self.doubted.push(Recall { id: transaction.id(), waiter, credit, refusal });
+                            self.maybe_committed.push(OutcomeLookup { id: transaction.id(), waiter, credit, refusal });
                             continue;
                         }
                     }
@@ -293,28 +293,34 @@ impl Judging {
                         self.owed.insert(transaction.sender(), Amount(owes.0.saturating_add(fee.0)));
                     }
                     waiter.accept(transaction.id());
-                    self.flights.push(Flight { transaction, place, waiter, credit, arrived });
+                    self.flights.push(PendingTransaction { transaction, place, waiter, credit, arrived });
                 }
-                Err(refusal) => doubt(&mut self.doubted, transaction.id(), refusal, waiter, credit)?,
+                Err(refusal) => look_up(&mut self.maybe_committed, transaction.id(), refusal, waiter, credit)?,
             }
             let left = self.todo.len();
             if left > 0 && left.is_multiple_of(CLOCK_EVERY) && began.elapsed() > self.screening.slice {
                 return Ok(Step::Paused(Box::new(self)));
             }
         }
-        let Self { screening, flights, doubted, refused, findings, .. } = self;
-        let passed = Passed { sequence: screening.sequence, flights, doubted };
+        let Self { screening, flights, maybe_committed, refused, findings, .. } = self;
+        let passed = VerifiedBatch { sequence: screening.sequence, flights, maybe_committed };
         Ok(Step::Done(Box::new(Screened { passed, refused, findings })))
     }
 }
 
 /// It would be refused today, and may have been taken before. An error is a store that cannot be read.
-fn doubt(doubted: &mut Vec<Recall>, id: Hash, refusal: Refusal, waiter: Waiter, credit: Credit) -> Result<(), String> {
+fn look_up(
+    maybe_committed: &mut Vec<OutcomeLookup>,
+    id: Hash,
+    refusal: Refusal,
+    waiter: Waiter,
+    credit: Credit,
+) -> Result<(), String> {
     match refusal {
         Refusal::Broken(error) => Err(error.to_string()),
         Refusal::Rejected { code, detail } => {
             let refusal = Some(SubmitRefusal::Rejected { code, detail });
-            doubted.push(Recall { id, waiter, credit, refusal });
+            maybe_committed.push(OutcomeLookup { id, waiter, credit, refusal });
             Ok(())
         }
     }

@@ -47,7 +47,7 @@ impl Default for StoreMemory {
     }
 }
 
-/// Bytes that all channels share.
+/// Bytes that all channels quota.
 #[derive(Debug)]
 pub struct Pool {
     max: usize,

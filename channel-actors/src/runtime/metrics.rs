@@ -42,7 +42,7 @@ pub struct Metrics {
     height: Family<ChannelLabel, Gauge>,
     in_flight: Family<ChannelLabel, Gauge>,
     subscribers: Family<ChannelLabel, Gauge>,
-    resting: Gauge,
+    suspended: Gauge,
     transactions: Family<OutcomeLabel, Counter>,
     refusals: Family<OutcomeLabel, Counter>,
     dropped: Family<OutcomeLabel, Counter>,
@@ -58,7 +58,7 @@ impl Metrics {
             height: Family::default(),
             in_flight: Family::default(),
             subscribers: Family::default(),
-            resting: Gauge::default(),
+            suspended: Gauge::default(),
             transactions: Family::default(),
             refusals: Family::default(),
             dropped: Family::default(),
@@ -70,7 +70,11 @@ impl Metrics {
         r.register("channel_height", "Height of the last committed block", metrics.height.clone());
         r.register("channel_in_flight", "Transactions between door and commit", metrics.in_flight.clone());
         r.register("channel_subscribers", "Live subscriptions", metrics.subscribers.clone());
-        r.register("channels_resting", "Channels whose files are closed until they are used", metrics.resting.clone());
+        r.register(
+            "channels_suspended",
+            "Channels whose files are closed until they are used",
+            metrics.suspended.clone(),
+        );
         r.register("channel_transactions", "Committed transactions by result", metrics.transactions.clone());
         r.register("channel_refusals", "Transactions refused before a block, by reason", metrics.refusals.clone());
         let help =
@@ -152,9 +156,9 @@ impl ChannelMetrics {
         self.metrics.in_flight.get_or_create(&self.label()).set(i64::from(transactions));
     }
 
-    /// A channel goes to rest (1) or wakes (-1).
-    pub(crate) fn rests(&self, change: i64) {
-        self.metrics.resting.inc_by(change);
+    /// A channel is suspended (1) or resumes (-1).
+    pub(crate) fn suspended(&self, change: i64) {
+        self.metrics.suspended.inc_by(change);
     }
 
     pub(crate) fn committed(&self, result: &str, count: u64) {

@@ -4,9 +4,9 @@
 /// A defect.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Mutant {
-    /// The journal of the log is not synced, and says that it was.
+    /// The write-ahead log of the log is not synced, and says that it was.
     SyncLeftOut,
-    /// A block in the journal is told before the journal is synced, which comes with the next one.
+    /// A block in the write-ahead log is told before the write-ahead log is synced, which comes with the next one.
     AcknowledgedBeforeSync,
     /// Execution does not ask which ids the chain has.
     DuplicateLetThrough,

@@ -37,9 +37,9 @@ pub(crate) struct Panicked(pub String);
 #[derive(Clone)]
 pub(crate) struct WorkPool(Arc<Owner>);
 
-struct Owner(Arc<Shared>);
+struct Owner(Arc<PoolShared>);
 
-struct Shared {
+struct PoolShared {
     queues: Mutex<Queues>,
     fair: bool,
     /// Threads that one caller has at a time.
@@ -50,10 +50,10 @@ struct Shared {
 
 thread_local! {
     /// Of a thread of a pool: which, and its lane.
-    static HERE: Cell<Option<(*const Shared, Lane)>> = const { Cell::new(None) };
+    static HERE: Cell<Option<(*const PoolShared, Lane)>> = const { Cell::new(None) };
     /// Of a thread of a pool whose job is at its end: which pool and lane it looks for the next job in, unless it has
     /// promised to find one there.
-    static LOOKS: Cell<Option<(*const Shared, Lane)>> = const { Cell::new(None) };
+    static LOOKS: Cell<Option<(*const PoolShared, Lane)>> = const { Cell::new(None) };
 }
 
 /// A job that has ended, and the processor time that it took.
@@ -245,7 +245,7 @@ impl WorkPool {
     }
 
     fn start(tasks: &Tasks, name: &'static str, threads: usize, lanes: &[(Lane, i32)]) -> std::io::Result<Self> {
-        let shared = Arc::new(Shared {
+        let shared = Arc::new(PoolShared {
             queues: Mutex::default(),
             fair: lanes.len() > 1,
             of_caller_max: (threads / 2).max(1),
@@ -349,7 +349,7 @@ fn message(panic: Box<dyn std::any::Any + Send>) -> Panicked {
     Panicked(words(&*panic))
 }
 
-impl Shared {
+impl PoolShared {
     /// Jobs run outside the lock, so a poisoned lock still guards whole queues.
     fn lock(&self) -> MutexGuard<'_, Queues> {
         self.queues.lock().unwrap_or_else(PoisonError::into_inner)

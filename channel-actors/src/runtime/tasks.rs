@@ -25,16 +25,16 @@ pub use aside::Aside;
 
 /// The background work of a peer. Clones are the same.
 #[derive(Clone, Debug, Default)]
-pub struct Tasks(Arc<Shared>);
+pub struct Tasks(Arc<TasksShared>);
 
 #[derive(Debug)]
-struct Shared {
+struct TasksShared {
     known: Mutex<BTreeMap<&'static str, Counts>>,
     failed: watch::Sender<Option<String>>,
     closing: AtomicBool,
 }
 
-impl Default for Shared {
+impl Default for TasksShared {
     fn default() -> Self {
         Self { known: Mutex::default(), failed: watch::Sender::new(None), closing: AtomicBool::new(false) }
     }
@@ -283,7 +283,7 @@ pub async fn blocking<T: Send + 'static>(work: impl FnOnce() -> T + Send + 'stat
 }
 
 /// From now on this thread gives way to others of the peer who want a processor too: each 5 of `nice` leave it a third of
-/// the share. Where the system does not know that of threads, it is like others.
+/// the quota. Where the system does not know that of threads, it is like others.
 pub(crate) fn give_way(nice: i32) {
     GIVES_WAY.set(nice > 0);
     // On Linux a thread's own matter. Without the right to it the work is only less polite.

@@ -5,7 +5,7 @@
 
 use super::Random;
 use super::file::File;
-use crate::store::{Backend, JournalFile, StoreError, StoreFiles};
+use crate::store::{Backend, StoreError, StoreFiles, WalFile};
 use bytes::Bytes;
 use redb::StorageBackend;
 use std::io;
@@ -15,7 +15,7 @@ use std::sync::{Arc, Mutex};
 pub(crate) const FILES: usize = 3;
 pub(crate) const LOG: usize = 0;
 pub(crate) const STATE: usize = 1;
-pub(crate) const JOURNAL: usize = 2;
+pub(crate) const WAL: usize = 2;
 /// What a disk writes whole, if anything.
 const SECTOR: usize = 512;
 
@@ -491,7 +491,7 @@ impl StoreFiles for Machine {
         }
     }
 
-    fn journal(&self) -> Box<dyn JournalFile> {
+    fn wal(&self) -> Box<dyn WalFile> {
         Box::new(self.clone())
     }
 
@@ -508,23 +508,23 @@ impl StoreFiles for Machine {
     }
 }
 
-impl JournalFile for Machine {
+impl WalFile for Machine {
     fn open(&self) -> Result<Option<Backend>, StoreError> {
-        let there = !self.0.lock().unwrap().live[JOURNAL].is_empty();
-        Ok(there.then(|| self.backend(JOURNAL)))
+        let there = !self.0.lock().unwrap().live[WAL].is_empty();
+        Ok(there.then(|| self.backend(WAL)))
     }
 
     fn create(&self) -> Result<Backend, StoreError> {
         // The name is synced, and with it the end of the one before.
         let mut world = self.0.lock().unwrap();
-        assert!(world.live[JOURNAL].is_empty(), "made where there is one");
-        world.events.push(Event::Sync(JOURNAL));
+        assert!(world.live[WAL].is_empty(), "made where there is one");
+        world.events.push(Event::Sync(WAL));
         drop(world);
-        Ok(self.backend(JOURNAL))
+        Ok(self.backend(WAL))
     }
 
     fn remove(&self) -> Result<(), StoreError> {
-        self.0.lock().unwrap().change(JOURNAL, Change::Length(0));
+        self.0.lock().unwrap().change(WAL, Change::Length(0));
         Ok(())
     }
 }

@@ -2,7 +2,7 @@
 
 use super::clients::{CLIENTS, Client};
 use super::clock::Event;
-use super::disk::{Fault, Image, JOURNAL, LOG, Loss, Machine, STATE};
+use super::disk::{Fault, Image, LOG, Loss, Machine, STATE, WAL};
 use super::world::World;
 use super::{BLOCKS_MIN, FAULTS_MIN, FaultKind, KINDS_MIN, Random};
 use crate::pipeline::effects::Kind;
@@ -85,11 +85,11 @@ impl World {
             FaultKind::FullDisk => self.faults.full_until = self.clock.now + 100 + self.delay(1_000),
             FaultKind::NoRoom => {
                 let fault = self.random.choose(&[Fault::Write, Fault::ShortWrite, Fault::SetLength]);
-                self.machine.arm(self.random.choose(&[LOG, STATE, JOURNAL]), fault, left, place);
+                self.machine.arm(self.random.choose(&[LOG, STATE, WAL]), fault, left, place);
                 self.clock.after(500, Event::Mend);
             }
             FaultKind::FailedSync => {
-                self.machine.arm(self.random.choose(&[LOG, STATE, JOURNAL]), Fault::Sync, left, place);
+                self.machine.arm(self.random.choose(&[LOG, STATE, WAL]), Fault::Sync, left, place);
             }
             // What is wrong in the state file is made anew from the log.
             FaultKind::Misread => {
@@ -173,7 +173,7 @@ impl World {
     fn rots(&mut self) -> Result<(), String> {
         let image = self.machine.live();
         let mut rotten = image.clone();
-        let file = if image.length(JOURNAL) > 0 { self.random.choose(&[LOG, JOURNAL]) } else { LOG };
+        let file = if image.length(WAL) > 0 { self.random.choose(&[LOG, WAL]) } else { LOG };
         let (place, bit) = (self.random.below(image.length(file).max(1)), self.random.below(8));
         let named = if rotten.rot(file, place, bit) && self.looks {
             match self.open(&Machine::after(&rotten)) {

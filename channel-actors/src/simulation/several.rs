@@ -2,8 +2,9 @@
 //! they serve, over a network that loses and delays. Peers stop and start, with what of their disk a power loss leaves, and
 //! are cut off. For engines to come: what they must hold is checked here, whatever they are.
 //!
-//! Checked: all peers have the same blocks, an id is in one of them, what a peer has told it has after every start; at the end, when all is whole, everything that was sent has
-//! its outcome, and all peers have the same state, which a replay of a log alone gives, seals and all.
+//! Checked: all peers have the same blocks, an id is in one of them, what a peer has told it has after every start; at
+//! the end, when all is whole, everything that was sent has its outcome, and all peers have the same state, which a
+//! replay of a log alone gives, seals and all.
 
 use super::clients::{CLIENTS, EACH_OF_SEVERAL, OF_SEVERAL, PEERS, Prepared, seal_key};
 use super::clock::Clock;
@@ -14,7 +15,7 @@ use super::{Random, Trace};
 use crate::block::execute::decode_receipts;
 use crate::block::replay;
 use crate::limits::WAKE_MS_MAX;
-use crate::pipeline::batcher::Arrival;
+use crate::pipeline::batcher::Submitted;
 use crate::pipeline::effects::{ChannelLoop, Kind, Outcome, Work};
 use crate::pipeline::machine::{ChannelMachine, Input};
 use crate::pipeline::ordering::{OrderingEngine, Ticket};
@@ -152,7 +153,7 @@ pub fn run_several(seed: u64, make: &dyn Fn(Start<'_>) -> Box<dyn OrderingEngine
         options: StoreOptions {
             log_cache_bytes: 1 << 20,
             state_cache_bytes: 1 << 20,
-            journal_bytes_max: 64 << 10,
+            wal_bytes_max: 64 << 10,
             tree_bytes: 1 << 20,
             dirty_bytes_max: 100_000,
             checkpoint_interval_ms: u64::MAX,
@@ -396,7 +397,8 @@ impl Several<'_> {
         let (submission, waiters) = submission(1, Wait::Committed);
         let arrived = self.base + Duration::from_millis(self.clock.now);
         let arrivals = waiters.into_iter().zip(credits);
-        let arrivals = arrivals.map(|(waiter, credit)| Arrival::new(envelope.clone(), asker, waiter, credit, arrived));
+        let arrivals =
+            arrivals.map(|(waiter, credit)| Submitted::new(envelope.clone(), asker, waiter, credit, arrived));
         let arrivals = arrivals.collect();
         channel.shell.now = wall;
         channel.submit(arrivals);

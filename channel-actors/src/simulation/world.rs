@@ -11,8 +11,8 @@ use super::{BLOCKS_MIN, FaultKind, Mutant, Random, Report, Trace};
 use crate::block::replay;
 use crate::block::replay::{Opened, Step};
 use crate::channel::shared::Shared;
-use crate::peer::visibility::Index;
-use crate::pipeline::batcher::Arrival;
+use crate::peer::visibility::VisibilityIndex;
+use crate::pipeline::batcher::Submitted;
 use crate::pipeline::door::Doors;
 use crate::pipeline::effects::{ChannelLoop, Kind, Workplace};
 use crate::pipeline::machine::{ChannelMachine, Input, Installed};
@@ -22,7 +22,7 @@ use crate::runtime::asker::Asker;
 use crate::runtime::life::{Life, LifeCycle};
 use crate::runtime::memory;
 use crate::runtime::metrics::Metrics;
-use crate::store::{Share, StoreOptions};
+use crate::store::{DiskQuota, StoreOptions};
 use ledger_classes::keys::Address;
 use ledger_classes::primitives::time::Time;
 use ledger_classes::state::participant::NoCertificates;
@@ -41,7 +41,7 @@ const STEPS_MAX: u64 = 400_000;
 pub(super) struct Process {
     pub(super) channel: ChannelLoop<Desk>,
     credits: Arc<Credits>,
-    share: Share,
+    quota: DiskQuota,
     /// When the timer goes off.
     pub(super) wake: Option<u64>,
     /// For which fault it may halt.
@@ -74,12 +74,13 @@ impl World {
     /// `looks`: it looks at copies of the disk, too, which changes nothing of what happens.
     pub(super) fn new(seed: u64, mutant: Option<Mutant>, looks: bool, lines: bool) -> Self {
         let mut random = Random(seed);
-        // What costs the most is seldom: pages that are read each time, a checkpoint for each block, a log without a journal.
+        // What costs the most is seldom: pages that are read each time, a checkpoint for each block, a log without a
+        // write-ahead log.
         let mut few = |bytes: usize, many: usize| if random.one_in(6) { bytes } else { many };
         let options = StoreOptions {
             log_cache_bytes: few(16 << 10, 1 << 20),
             state_cache_bytes: few(16 << 10, 1 << 20),
-            journal_bytes_max: few(0, 64 << 10),
+            wal_bytes_max: few(0, 64 << 10),
             tree_bytes: few(0, 1 << 20),
             dirty_bytes_max: random.choose(&[20_000, 100_000]),
             checkpoint_interval_ms: u64::MAX,
@@ -211,7 +212,7 @@ impl World {
         let arrived = self.base + Duration::from_millis(self.clock.now);
         let arrivals = envelopes.iter().zip(waiters).zip(credits).map(|(((id, envelope), waiter), credit)| {
             self.ledger.came(*id, client);
-            Arrival::new(envelope.clone(), asker, waiter, credit, arrived)
+            Submitted::new(envelope.clone(), asker, waiter, credit, arrived)
         });
         let arrivals = arrivals.collect();
         process.channel.shell.now = now;
@@ -240,7 +241,7 @@ impl World {
         let key = Arc::new(seal_key(0));
         let proposer = key.public().address();
         let place = workplace(&opened, proposer);
-        let (credits, share) = (place.credits.clone(), place.share.clone());
+        let (credits, quota) = (place.credits.clone(), place.quota.clone());
         let engine: Box<dyn OrderingEngine> = match self.fickle {
             true => Box::new(Fickle::new(key, self.random.below(usize::MAX) as u64, self.discards.clone())),
             false => Box::new(Solo::new(key)),
@@ -248,7 +249,7 @@ impl World {
         let machine = ChannelMachine::new(&opened, engine, proposer, 2, self.checkpoint_interval_ms);
         let mut channel = ChannelLoop::new(machine, Arc::new(place), Desk::at(self.clock.wall()));
         channel.tick();
-        self.process = Some(Process { channel, credits, share, wake: None, excuse: None, panics: false });
+        self.process = Some(Process { channel, credits, quota, wake: None, excuse: None, panics: false });
         self.follow()
     }
 
@@ -274,7 +275,7 @@ impl World {
         let before = &process.channel.place;
         let place = Workplace {
             credits: before.credits.clone(),
-            share: before.share.clone(),
+            quota: before.quota.clone(),
             ..workplace(&opened, before.proposer)
         };
         let (parent, history, next_timer) = (opened.parent(), opened.store.history(), opened.next_timer);
@@ -287,7 +288,7 @@ impl World {
     /// Everybody has an answer: nothing is left anywhere, and the chain replays to the same state.
     fn end(&mut self) -> Result<(), String> {
         let mut process = self.process.take().ok_or("the peer is down at the end")?;
-        let (used, under_way) = (process.credits.used(), process.share.under_way());
+        let (used, under_way) = (process.credits.used(), process.quota.under_way());
         if used != (0, 0) || under_way > 0 {
             return Err(format!("{used:?} credits and {under_way} bytes of the disk are not back"));
         }
@@ -323,11 +324,11 @@ pub(super) fn workplace(opened: &Opened, proposer: Address) -> Workplace {
         shared: Arc::new(Shared::new(opened.tip, opened.config.clone(), Arc::default(), memory)),
         store: opened.store.clone(),
         metrics: Metrics::new(&mut Registry::default()).channel("main"),
-        index: Arc::new(Index::default()),
+        index: Arc::new(VisibilityIndex::default()),
         proposer,
         credits: Arc::new(Credits::new(Arc::new(memory::Pool::new(IN_FLIGHT)))),
         disk: None,
-        share: Share::new("main", Path::new("/nowhere"), u64::MAX),
+        quota: DiskQuota::new("main", Path::new("/nowhere"), u64::MAX),
         verify_slice: Duration::MAX,
     }
 }

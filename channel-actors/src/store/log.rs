@@ -1,11 +1,11 @@
 //! `log.redb`: blocks, receipts, header hashes and the nodes of the history tree. The truth of a channel, with the
-//! journal, which holds its newest small blocks.
+//! write-ahead log, which holds its newest small blocks.
 //!
-//! Always: heights are `0..size` without gap, in every table up to some height and in the journal and in memory from
-//! there on; a height is readable only after it is on disk, by a sync of the journal or by a transaction (two fsyncs:
+//! Always: heights are `0..size` without gap, in every table up to some height and in the write-ahead log and in memory from
+//! there on; a height is readable only after it is on disk, by a sync of the write-ahead log or by a transaction (two fsyncs:
 //! quick-repair commits are two-phase, so that reopening after a crash does not walk the file); after the first failed
 //! write nothing is written again.
-//! The tables and their records are in `tables.rs`.
+//! The tables and their records are in `store/log/tables.rs`.
 
 pub(in crate::store) mod tables;
 pub(in crate::store) mod wal;
@@ -15,11 +15,11 @@ use super::file::checksums;
 use super::file::directory::{StoreFiles, catching, open_database, open_error, release, says_corrupt};
 use super::lock::{lock, read, write};
 use super::log::tables::{Newest, Tables, Tail, corrupt, history_of, initialise, reading, write_blocks};
-use super::log::wal::{Checked, Journal};
+use super::log::wal::{Checked, Wal};
 use super::{BlockRecord, StoreOptions};
 use crate::runtime::memory::Counted;
 use bytes::Bytes;
-use ledger_classes::merkle::{self, CompactRange, PathError};
+use ledger_classes::merkle::{self, CompactRange, MerklePathError};
 use ledger_classes::primitives::hash::Hash;
 use redb::{Database, ReadableDatabase as _};
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -45,22 +45,22 @@ pub(super) struct Log {
 struct Writer {
     /// The tree over the header hashes on disk.
     history: CompactRange,
-    journal: Journal,
+    wal: Wal,
 }
 
 impl Log {
     /// Initialises an empty log.
     pub(super) fn create(files: &dyn StoreFiles, options: StoreOptions, latch: Arc<Latch>) -> Result<Self, StoreError> {
         let pages = checksums::open_anyway(files.create_log()?).map_err(StoreError::disk("making the log"))?;
-        let journal = Journal::create(files.journal(), options.journal_bytes_max)?;
+        let wal = Wal::create(files.wal(), options.wal_bytes_max)?;
         let cache = files.memory().caches.grant(options.log_cache_bytes);
         let database = open_database(pages, cache.bytes()).map_err(|error| open_error("log.redb", error))?;
         initialise(&database).map_err(StoreError::disk("initialising the log"))?;
-        Ok(Self::new(database, CompactRange::new(), journal, latch, cache))
+        Ok(Self::new(database, CompactRange::new(), wal, latch, cache))
     }
 
-    /// Opens a log and checks that its tables agree and that its last record is whole. What its journal holds is in the
-    /// tables then.
+    /// Opens a log and checks that its tables agree and that its last record is whole. What its write-ahead log holds
+    /// is in the tables then.
     pub(super) fn open(files: &dyn StoreFiles, options: StoreOptions, latch: Arc<Latch>) -> Result<Self, StoreError> {
         let backend = files.open_log()?;
         if backend.len().is_ok_and(|bytes| bytes <= checksums::PAGE_BYTES) {
@@ -74,13 +74,13 @@ impl Log {
         })?;
         let opened = unpanicked(|| {
             let history = history_of(&database)?;
-            let (mut journal, blocks) = Journal::open(files.journal(), options.journal_bytes_max, history.size())?;
+            let (mut wal, blocks) = Wal::open(files.wal(), options.wal_bytes_max, history.size())?;
             let history = take_over(&database, history, blocks)?;
-            journal.remove();
-            Ok((history, journal))
+            wal.remove();
+            Ok((history, wal))
         });
         match opened {
-            Ok((history, journal)) => Ok(Self::new(database, history, journal, latch, cache)),
+            Ok((history, wal)) => Ok(Self::new(database, history, wal, latch, cache)),
             Err(error) => {
                 release("log.redb", Some(database));
                 Err(error)
@@ -88,9 +88,9 @@ impl Log {
         }
     }
 
-    fn new(database: Database, history: CompactRange, journal: Journal, latch: Arc<Latch>, cache: Counted) -> Self {
+    fn new(database: Database, history: CompactRange, wal: Wal, latch: Arc<Latch>, cache: Counted) -> Self {
         let size = AtomicU64::new(history.size());
-        let writer = Mutex::new(Writer { history, journal });
+        let writer = Mutex::new(Writer { history, wal });
         Self { database: RwLock::new(Some(database)), writer, tail: RwLock::default(), size, latch, _cache: cache }
     }
 
@@ -116,7 +116,7 @@ impl Log {
         let nodes = next.append(merkle::leaf_hash(&record.header_hash.0));
         let database = read(&self.database);
         let database = database.as_ref().ok_or(StoreError::Closed)?;
-        let journalled = writer.journal.put(&block).map_err(|error| self.latch.hold(error))?;
+        let journalled = writer.wal.put(&block).map_err(|error| self.latch.hold(error))?;
         let newest = Arc::new(Newest { block, nodes });
         if journalled {
             Arc::make_mut(&mut write(&self.tail)).push(newest);
@@ -129,7 +129,7 @@ impl Log {
         Ok(())
     }
 
-    /// Puts the newest blocks, and one more, into the tables. The journal begins anew.
+    /// Puts the newest blocks, and one more, into the tables. The write-ahead log begins anew.
     fn write_through(
         &self,
         database: &Database,
@@ -142,7 +142,7 @@ impl Log {
             .map_err(|error| self.latch.hold(StoreError::disk("appending a block")(error)))?;
         // Whoever finds a height here no longer begins to read after it is in the tables.
         *write(&self.tail) = Tail::default();
-        writer.journal.restart();
+        writer.wal.restart();
         Ok(())
     }
 
@@ -159,7 +159,7 @@ impl Log {
     }
 
     /// An answer from the tables. After a read that the disk did not answer, redb writes nothing more: nor does the
-    /// journal.
+    /// write-ahead log.
     fn answer<T>(&self, read: impl FnOnce() -> Result<T, StoreError>) -> Result<T, StoreError> {
         unpanicked(read).map_err(|error| match error {
             StoreError::Disk { .. } => self.latch.hold(error),
@@ -227,7 +227,7 @@ impl Log {
     fn in_tree<T>(
         &self,
         size: u64,
-        answer: impl FnOnce(&dyn Fn(u8, u64) -> Option<Hash>) -> Result<T, PathError>,
+        answer: impl FnOnce(&dyn Fn(u8, u64) -> Option<Hash>) -> Result<T, MerklePathError>,
     ) -> Result<T, StoreError> {
         if size > self.size() {
             return Err(StoreError::OutsideHistory { size: self.size(), asked: size });
@@ -255,14 +255,14 @@ impl Log {
         self.in_tree(second, |node| merkle::consistency_path_from_nodes(first, second, node))
     }
 
-    /// Puts the newest blocks into the tables and releases the files. The journal stays if that fails.
+    /// Puts the newest blocks into the tables and releases the files. The write-ahead log stays if that fails.
     pub(super) fn close(&self) -> Result<(), StoreError> {
         let mut writer = lock(&self.writer);
         let settled = match &*read(&self.database) {
             Some(database) if self.latch.check().is_ok() => self.settle(database, &mut writer),
             _ => Ok(()),
         };
-        writer.journal.release();
+        writer.wal.release();
         release("log.redb", write(&self.database).take());
         settled
     }
@@ -271,7 +271,7 @@ impl Log {
         if !self.tail().is_empty() {
             self.write_through(database, writer, None)?;
         }
-        writer.journal.remove();
+        writer.wal.remove();
         Ok(())
     }
 }
@@ -284,18 +284,18 @@ impl Drop for Log {
     }
 }
 
-/// Puts what a journal held into the tables. Returns the history with it.
+/// Puts what a write-ahead log held into the tables. Returns the history with it.
 fn take_over(database: &Database, mut history: CompactRange, blocks: Vec<Checked>) -> Result<CompactRange, StoreError> {
     let of = |block: Checked| {
         if block.history != history.root() {
-            return corrupt(format!("block {} of the journal follows another log", block.record.height));
+            return corrupt(format!("block {} of the wal follows another log", block.record.height));
         }
         let nodes = history.append(merkle::leaf_hash(&block.record.header_hash.0));
         Ok(Arc::new(Newest { block, nodes }))
     };
     let blocks = blocks.into_iter().map(of).collect::<Result<Vec<_>, _>>()?;
     if !blocks.is_empty() {
-        catching(|| write_blocks(database, &blocks)).map_err(StoreError::disk("taking over the journal"))?;
+        catching(|| write_blocks(database, &blocks)).map_err(StoreError::disk("taking over the wal"))?;
     }
     Ok(history)
 }

@@ -1,4 +1,4 @@
-//! The store of one channel: `log.redb`, the truth, with its `journal` while it is open, and `state.redb`, which can be
+//! The store of one channel: `log.redb`, the truth, with its `wal` while it is open, and `state.redb`, which can be
 //! rebuilt from it. Beside a store that is closed there may be a summary, with which nobody needs to open it to know of
 //! it.
 //!
@@ -22,11 +22,11 @@ mod state;
 pub(crate) mod tests;
 
 pub use error::StoreError;
-pub use file::directory::{Backend, Directory, JournalFile, StoreFiles};
+pub use file::directory::{Backend, Directory, StoreFiles, WalFile};
 pub(crate) use file::directory::{Inspected, left_summary};
 pub use file::disk::{Disk, DiskTrouble};
 pub use quota::DiskUse;
-pub(crate) use quota::{NoRoom, OnItsWay, Room, Share};
+pub(crate) use quota::{DiskQuota, NoRoom, OnItsWay, Room};
 pub use state::StateView;
 
 pub use crate::runtime::memory::StoreMemory;
@@ -55,9 +55,9 @@ pub struct StoreOptions {
     /// Bytes of memory of the tree over the state, of the same memory: what is beyond is read from its pages when it is
     /// needed.
     pub tree_bytes: usize,
-    /// Capacity of the write-ahead log (`journal`) in bytes. Small blocks are written to it in two copies and moved to the
+    /// Capacity of the write-ahead log (`wal`) in bytes. Small blocks are written to it in two copies and moved to the
     /// log in one transaction. Uses up to half this much memory. At most 64 MiB; 0 disables it.
-    pub journal_bytes_max: usize,
+    pub wal_bytes_max: usize,
     /// Bytes of applied but not yet checkpointed writes at which a checkpoint is due. At twice as many, appliers
     /// are told to wait for it ([`Pressure::Wait`]). Fewer while other stores have much of [`StoreMemory::writes`].
     pub dirty_bytes_max: usize,
@@ -75,7 +75,7 @@ impl Default for StoreOptions {
             log_cache_bytes: 8 * MIB,
             state_cache_bytes: 64 * MIB,
             tree_bytes: 160 * MIB,
-            journal_bytes_max: MIB / 2,
+            wal_bytes_max: MIB / 2,
             dirty_bytes_max: 64 * MIB,
             checkpoint_piece_bytes: MIB,
             checkpoint_interval_ms: 10_000,

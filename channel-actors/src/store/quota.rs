@@ -5,7 +5,7 @@
 //! what such bytes usually become there, until it is there or comes to nothing.
 //! Always: what is counted is that of the [`OnItsWay`] that live, and what has landed since the files were looked at. Full
 //! is the part only by its files: by what is not in them yet somebody is told to wait at most.
-//! Never here: the disk as a whole, which keeps a reserve (`disk.rs`).
+//! Never here: the disk as a whole, which keeps a reserve (`store/file/disk.rs`).
 
 use crate::limits::{ACTS_BYTES_MIN, ACTS_PART, SHARE_LOOK};
 use crate::pipeline::place::Place;
@@ -72,10 +72,10 @@ pub(crate) enum NoRoom {
 
 /// The part of one channel. Clones share it.
 #[derive(Clone, Debug)]
-pub(crate) struct Share(Arc<Inner>);
+pub(crate) struct DiskQuota(Arc<QuotaInner>);
 
 #[derive(Debug)]
-struct Inner {
+struct QuotaInner {
     name: String,
     directory: PathBuf,
     bytes_max: u64,
@@ -161,7 +161,7 @@ impl Used {
 /// Bytes of a channel's disk that something accepted will take. Dropped, it comes to nothing.
 #[derive(Debug)]
 pub(crate) struct OnItsWay {
-    share: Share,
+    quota: DiskQuota,
     bytes: u64,
     /// Of which half beyond the part it is, whose, and of which round, if it is of one.
     of: Option<(usize, Place, u64)>,
@@ -170,14 +170,14 @@ pub(crate) struct OnItsWay {
 impl OnItsWay {
     /// It is on the disk.
     pub(crate) fn landed(mut self) {
-        self.share.lock().landed_ever += self.bytes;
+        self.quota.lock().landed_ever += self.bytes;
         self.of = None;
     }
 }
 
 impl Drop for OnItsWay {
     fn drop(&mut self) {
-        let mut used = self.share.lock();
+        let mut used = self.quota.lock();
         used.under_way -= self.bytes;
         // Nobody's, if there was room meanwhile.
         if let Some((half, place, round)) = self.of
@@ -190,11 +190,11 @@ impl Drop for OnItsWay {
     }
 }
 
-impl Share {
+impl DiskQuota {
     /// The part of a channel with its files in a folder of a directory.
     pub(crate) fn new(name: &str, directory: &Path, bytes_max: u64) -> Self {
         let directory = directory.join(name);
-        Self(Arc::new(Inner { name: name.to_owned(), directory, bytes_max, used: Mutex::default() }))
+        Self(Arc::new(QuotaInner { name: name.to_owned(), directory, bytes_max, used: Mutex::default() }))
     }
 
     fn lock(&self) -> MutexGuard<'_, Used> {
@@ -327,7 +327,7 @@ impl Share {
         }
         used.under_way += bytes;
         drop(used);
-        Ok(OnItsWay { share: self.clone(), bytes, of })
+        Ok(OnItsWay { quota: self.clone(), bytes, of })
     }
 
     /// A line of the log when it begins and one when it ends.

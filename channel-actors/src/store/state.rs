@@ -1,18 +1,18 @@
-//! `state.redb` and the layers of memory above it: what a channel's state is at each height that someone reads.
+//! `state.redb` and the memtables of memory above it: what a channel's state is at each height that someone reads.
 //!
-//! Reads go through the active layer (written by [`State::apply`]), the frozen layer (being written to disk, or
-//! already there and kept as a cache of recent values) and the file, in this order. Each value in a layer carries
+//! Reads go through the active memtable (written by [`State::apply`]), the frozen memtable (being written to disk, or
+//! already there and kept as a cache of recent values) and the file, in this order. Each value in a memtable carries
 //! the count of blocks from which it is visible, so a [`StateView`] is one height for ever, whatever is applied
 //! or checkpointed meanwhile. These hold:
 //!
 //! 1. `checkpointed <= applied <= log size`. State never reflects a block that is not on disk.
-//! 2. The file reflects exactly `checkpointed` blocks; the frozen layer holds what blocks up to its freezing wrote
-//!    since the checkpoint before, the active layer what later blocks wrote. Laying the frozen layer over a file
+//! 2. The file reflects exactly `checkpointed` blocks; the frozen memtable holds what blocks up to its freezing wrote
+//!    since the checkpoint before, the active memtable what later blocks wrote. Laying the frozen memtable over a file
 //!    that has it already changes nothing, so commit and view creation need no common lock.
-//! 3. A view takes its layers, its count and its read transaction while `inner` is read-locked; the layers are
+//! 3. A view takes its memtables, its count and its read transaction while `inner` is read-locked; the memtables are
 //!    exchanged under the write lock. So the file that a view reads reflects no more blocks than its count.
-//! 4. A version of a value that a live view, or one created while a block is applied, can see stays in its layer
-//!    (`protected` in [`Layer::put`]).
+//! 4. A version of a value that a live view, or one created while a block is applied, can see stays in its memtable
+//!    (`protected` in [`Memtable::put`]).
 //! 5. What a tree over the state has left to pages ([`StateTree::without_saved`]) is in the file that every later view
 //!    reads: pages are only overwritten with later trees of the same line, and who has one of those has what changed
 //!    since the pages that it left it to.
@@ -30,7 +30,7 @@ use super::file::checksums;
 use super::file::directory::{StoreFiles, catching, open_database, open_error, release, says_corrupt};
 use super::file::throttle::{Paced, PacedBackend};
 use super::lock::{lock, read, write};
-use super::state::memtable::{Layer, Location};
+use super::state::memtable::{Location, Memtable};
 use super::state::record::{Reflects, STATE_FORMAT, decode_reflects, decode_value, sound_value};
 use super::state::transaction_index::{RUNS, Runs, TRANSACTIONS};
 use super::{Pressure, StoreOptions};
@@ -50,11 +50,11 @@ pub(super) const META: TableDefinition<&str, &[u8]> = TableDefinition::new("meta
 /// Pages of the tree over the state, by their places.
 pub(super) const TREE: TableDefinition<&[u8], &[u8]> = TableDefinition::new("tree");
 
-/// What the layers are at one moment.
+/// What the memtables are at one moment.
 #[derive(Debug)]
 pub(super) struct Inner {
-    pub(super) active: Arc<Layer>,
-    pub(super) frozen: Option<Arc<Layer>>,
+    pub(super) active: Arc<Memtable>,
+    pub(super) frozen: Option<Arc<Memtable>>,
     /// The tree over the state.
     pub(super) tree: StateTree,
     /// Blocks that the state reflects.
@@ -73,7 +73,7 @@ pub(super) struct State {
     /// The index of the file; while a checkpoint is being committed, also that of the file as it will be. Read-locked
     /// while a read transaction begins, so that its index is among them.
     pub(super) runs: RwLock<Vec<Runs>>,
-    /// Held while a block is applied and while layers are exchanged.
+    /// Held while a block is applied and while memtables are exchanged.
     pub(super) applying: Mutex<()>,
     /// Held for a whole checkpoint.
     pub(super) checkpointing: Mutex<()>,
@@ -81,7 +81,7 @@ pub(super) struct State {
     live: Arc<Mutex<BTreeMap<u64, usize>>>,
     pub(super) latch: Arc<Latch>,
     options: StoreOptions,
-    /// What the layers hold.
+    /// What the memtables hold.
     held: Counted,
     /// The pages that the database keeps.
     _cache: Counted,
@@ -175,7 +175,7 @@ impl State {
         active.put(writes, height + 1, &self.protected(applied));
         active.put_transactions(height, transactions);
         let mut inner = write(&self.inner);
-        assert!(Arc::ptr_eq(&inner.active, &active), "layers are not exchanged while a block is applied");
+        assert!(Arc::ptr_eq(&inner.active, &active), "memtables are not exchanged while a block is applied");
         inner.applied = height + 1;
         self.keep(&mut inner, tree);
         assert!(inner.checkpointed <= inner.applied && inner.applied <= log_size, "the log is ahead of the state");
@@ -217,9 +217,9 @@ impl State {
         all.min(self.options.tree_bytes) as u64
     }
 
-    /// Counts what the layers hold. To be called whenever that changes.
+    /// Counts what the memtables hold. To be called whenever that changes.
     pub(super) fn count(&self, inner: &Inner) {
-        self.held.set(inner.active.bytes() + inner.frozen.as_ref().map_or(0, |layer| layer.bytes()));
+        self.held.set(inner.active.bytes() + inner.frozen.as_ref().map_or(0, |memtable| memtable.bytes()));
     }
 
     /// Whether all stores together hold more than they may: then what was written is not kept.
@@ -275,7 +275,7 @@ impl State {
             let inner = read(&self.inner);
             (inner.active.clone(), inner.frozen.clone(), inner.applied)
         };
-        // Begun after the layers were taken: what has left them since is in the file.
+        // Begun after the memtables were taken: what has left them since is in the file.
         let (transaction, runs) = {
             let runs = read(&self.runs);
             let transaction = self.begin_read()?;
@@ -288,7 +288,7 @@ impl State {
         [Some(&active), frozen.as_ref()]
             .into_iter()
             .flatten()
-            .for_each(|layer| layer.find_transactions(ids, &mut found));
+            .for_each(|memtable| memtable.find_transactions(ids, &mut found));
         let find = |(id, known): (&Hash, Option<Location>)| match known {
             Some(location) => Ok(Some(location).filter(|(height, _)| *height < applied)),
             None => runs.find(&table, id),
@@ -429,8 +429,8 @@ impl Drop for Pin {
 /// The state at one height. Holds a read transaction: keep it for one request or one block, not longer, or the
 /// file grows (DESIGN, Store).
 pub struct StateView {
-    active: Arc<Layer>,
-    frozen: Option<Arc<Layer>>,
+    active: Arc<Memtable>,
+    frozen: Option<Arc<Memtable>>,
     tree: StateTree,
     transaction: ReadTransaction,
     table: ReadOnlyTable<&'static [u8], &'static [u8]>,
@@ -450,7 +450,7 @@ impl StateView {
         &self.tree
     }
 
-    fn layers(&self) -> [Option<&Arc<Layer>>; 2] {
+    fn memtables(&self) -> [Option<&Arc<Memtable>>; 2] {
         [Some(&self.active), self.frozen.as_ref()]
     }
 
@@ -535,8 +535,8 @@ impl From<Rotten> for StoreError {
 
 impl ReadView for StateView {
     fn get(&self, key: &[u8]) -> Result<Option<Value>, ReadError> {
-        for layer in self.layers().into_iter().flatten() {
-            if let Some(value) = layer.at(key, self.pin.count) {
+        for memtable in self.memtables().into_iter().flatten() {
+            if let Some(value) = memtable.at(key, self.pin.count) {
                 return Ok(value);
             }
         }
@@ -549,7 +549,7 @@ impl ReadView for StateView {
         }
         let mut from = from.to_vec();
         let mut disk = self.first_on_disk(&from, end)?;
-        let [mut active, mut frozen] = self.layers().map(|layer| layer?.first(&from, end, self.pin.count));
+        let [mut active, mut frozen] = self.memtables().map(|memtable| memtable?.first(&from, end, self.pin.count));
         loop {
             // The topmost of those with the smallest key decides.
             let keys = [&active, &frozen].map(|first| first.as_ref().map(|(key, _)| key));
@@ -565,9 +565,9 @@ impl ReadView for StateView {
             // Removed: go on behind it, wherever something stood at it.
             from.clone_from(&key);
             from.push(0);
-            for (first, layer) in [&mut active, &mut frozen].into_iter().zip(self.layers()) {
+            for (first, memtable) in [&mut active, &mut frozen].into_iter().zip(self.memtables()) {
                 if first.as_ref().is_some_and(|(found, _)| *found == key) {
-                    *first = layer.and_then(|layer| layer.first(&from, end, self.pin.count));
+                    *first = memtable.and_then(|memtable| memtable.first(&from, end, self.pin.count));
                 }
             }
             if disk.as_ref().is_some_and(|(found, _)| *found == key) {

@@ -63,8 +63,8 @@ impl CertificatePaths for Vouching {
     }
 }
 
-/// Opens every channel in a directory; they rest after this time without work, if ever.
-pub(crate) async fn open(directory: &Path, clock: Arc<Hand>, rest_after: Option<Duration>) -> Arc<ChannelRegistry> {
+/// Opens every channel in a directory; they are suspended after this time without work, if ever.
+pub(crate) async fn open(directory: &Path, clock: Arc<Hand>, suspend_after: Option<Duration>) -> Arc<ChannelRegistry> {
     let registry = ChannelRegistry::open(RegistryOptions {
         memory: Default::default(),
         directory: directory.to_owned(),
@@ -74,7 +74,7 @@ pub(crate) async fn open(directory: &Path, clock: Arc<Hand>, rest_after: Option<
         shards: 1,
         verification_threads: 1,
         store: StoreOptions::default(),
-        rest_after,
+        suspend_after,
         metrics: Metrics::new(&mut prometheus_client::registry::Registry::default()),
         tasks: channel_actors::runtime::tasks::Tasks::default(),
         disk_reserve_bytes: 0,

@@ -9,8 +9,9 @@ use crate::primitives::hash::Hash;
 /// Whether a seal makes the block with this header final. `orderers_root` is that of the header before it, and `orderers` is
 /// the record that it names: nobody vouches for himself.
 ///
-/// Signatures are of distinct peers in the order of the record, together of the threshold's weight at least, and each is
-/// valid in the way that all libraries agree on ([`verify_strict`]); the proposer is one who orders, and need not have signed.
+/// Signatures are of distinct peers in the order of the record, together of the threshold's weight at least, and each
+/// is valid in the way that all libraries agree on ([`verify_strict`]); the proposer is one who orders, and need not
+/// have signed.
 pub fn check_seal(orderers_root: &Hash, orderers: &Orderers, header: &Header, seal: &Seal) -> Result<(), Invalid> {
     let Seal::Quorum { place, signatures } = seal else { return Err(Invalid::SealKind) };
     if header.height == 0 {

@@ -18,7 +18,8 @@ pub struct ConfigRecord {
     pub config: ChannelConfig,
     /// The block that set it; it rules from the next one on.
     pub height: u64,
-    /// The block that made those who order by it order: the newest link that a proof of a block under this configuration needs.
+    /// The block that made those who order by it order: the newest link that a proof of a block under this
+    /// configuration needs.
     pub orderers_since: u64,
 }
 

@@ -306,8 +306,8 @@ pub const fn reject<T>(code: ResultCode, detail: Detail) -> Result<T, Refusal> {
 mod tests {
     use super::*;
 
-    /// Receipts carry the numbers for ever: a changed or reused number breaks every reader.
-    /// Codes that tell of the transaction, of its sender, of the configuration, or to administrators and peers what they govern.
+    /// Receipts carry the numbers for ever: a changed or reused number breaks every reader. Codes that tell of the
+    /// transaction, of its sender, of the configuration, or to administrators and peers what they govern.
     const TELL_NOTHING_OF_OTHERS: &str = "
         done expired too-far-ahead fee-above-max fee-unpaid not-a-participant participant-revoked participant-expired no-right
         participant-unvouched invalid-field too-many-effects budget-exceeded account-exists amount-overflow too-many-locks

@@ -1,6 +1,6 @@
 //! The right edge of a growing tree: what is needed to append and to know the root, O(log n) hashes.
 
-use super::{PathError, empty_root, node_hash};
+use super::{MerklePathError, empty_root, node_hash};
 use crate::primitives::codec::{Decode, Encode};
 use crate::primitives::hash::Hash;
 use bincode::error::{DecodeError, EncodeError};
@@ -37,12 +37,12 @@ impl CompactRange {
 
     /// The tree of `size` leaves from stored complete subtrees, which `node(level, index)` looks up: those that
     /// [`Self::append`] reported. `size` may be any past size of the stored tree.
-    pub fn from_nodes(size: u64, node: impl Fn(u8, u64) -> Option<Hash>) -> Result<Self, PathError> {
+    pub fn from_nodes(size: u64, node: impl Fn(u8, u64) -> Option<Hash>) -> Result<Self, MerklePathError> {
         let levels = (0..u64::BITS as u8).rev().filter(|level| size >> level & 1 == 1);
         // The peak of a level stands right of all larger ones: its index is the size without its own bit and below.
         let peak = |level: u8| {
             let index = (size >> level) - 1;
-            node(level, index).ok_or(PathError::MissingNode { level, index })
+            node(level, index).ok_or(MerklePathError::MissingNode { level, index })
         };
         Ok(Self { size, peaks: levels.map(peak).collect::<Result<_, _>>()? })
     }

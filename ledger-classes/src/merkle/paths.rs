@@ -5,7 +5,7 @@ use crate::primitives::hash::Hash;
 
 /// Why there is no path.
 #[derive(Clone, Copy, Debug, thiserror::Error, PartialEq, Eq)]
-pub enum PathError {
+pub enum MerklePathError {
     /// The leaf, or the earlier tree, is not within the tree. Consistency needs 0 < size1 <= size2.
     #[error("{index} is not within a tree of {size} leaves")]
     OutOfBounds {
@@ -25,13 +25,13 @@ pub enum PathError {
 }
 
 /// The path that proves leaf `index` (RFC 9162 §2.1.3.1). Hashes all leaves once.
-pub fn inclusion_path(leaf_hashes: &[Hash], index: u64) -> Result<Vec<Hash>, PathError> {
+pub fn inclusion_path(leaf_hashes: &[Hash], index: u64) -> Result<Vec<Hash>, MerklePathError> {
     inclusion_path_from_nodes(leaf_hashes.len() as u64, index, subtrees(leaf_hashes))
 }
 
 /// The path that proves that the tree over the first `size1` leaves is the beginning of the tree over all
 /// (RFC 9162 §2.1.4.1); empty for equal sizes. Hashes all leaves once.
-pub fn consistency_path(leaf_hashes: &[Hash], size1: u64) -> Result<Vec<Hash>, PathError> {
+pub fn consistency_path(leaf_hashes: &[Hash], size1: u64) -> Result<Vec<Hash>, MerklePathError> {
     consistency_path_from_nodes(size1, leaf_hashes.len() as u64, subtrees(leaf_hashes))
 }
 
@@ -51,9 +51,9 @@ pub fn inclusion_path_from_nodes(
     size: u64,
     index: u64,
     node: impl Fn(u8, u64) -> Option<Hash>,
-) -> Result<Vec<Hash>, PathError> {
+) -> Result<Vec<Hash>, MerklePathError> {
     if index >= size {
-        return Err(PathError::OutOfBounds { index, size });
+        return Err(MerklePathError::OutOfBounds { index, size });
     }
     let mut path = Vec::new();
     let (mut begin, mut end) = (0, size);
@@ -76,9 +76,9 @@ pub fn consistency_path_from_nodes(
     size1: u64,
     size2: u64,
     node: impl Fn(u8, u64) -> Option<Hash>,
-) -> Result<Vec<Hash>, PathError> {
+) -> Result<Vec<Hash>, MerklePathError> {
     if size1 == 0 || size1 > size2 {
-        return Err(PathError::OutOfBounds { index: size1, size: size2 });
+        return Err(MerklePathError::OutOfBounds { index: size1, size: size2 });
     }
     let mut path = Vec::new();
     let (mut begin, mut end) = (0, size2);
@@ -102,7 +102,7 @@ pub fn consistency_path_from_nodes(
 }
 
 /// The root of a tree that has or had `size` leaves, from stored complete subtrees.
-pub fn root_from_nodes(size: u64, node: impl Fn(u8, u64) -> Option<Hash>) -> Result<Hash, PathError> {
+pub fn root_from_nodes(size: u64, node: impl Fn(u8, u64) -> Option<Hash>) -> Result<Hash, MerklePathError> {
     if size == 0 { Ok(empty_root()) } else { range_hash(0, size, &node) }
 }
 
@@ -113,12 +113,12 @@ const fn split(width: u64) -> u64 {
 
 /// Hash of the subtree over the leaves `begin..end`, as RFC 9162 splits a tree: `begin` is a multiple of a power
 /// of two that is at least `end - begin`.
-fn range_hash(begin: u64, end: u64, node: &impl Fn(u8, u64) -> Option<Hash>) -> Result<Hash, PathError> {
+fn range_hash(begin: u64, end: u64, node: &impl Fn(u8, u64) -> Option<Hash>) -> Result<Hash, MerklePathError> {
     let width = end - begin;
     if width.is_power_of_two() {
         let level = width.trailing_zeros();
         let (level, index) = (u8::try_from(level).expect("at most 63"), begin >> level);
-        return node(level, index).ok_or(PathError::MissingNode { level, index });
+        return node(level, index).ok_or(MerklePathError::MissingNode { level, index });
     }
     let middle = begin + split(width);
     Ok(node_hash(&range_hash(begin, middle, node)?, &range_hash(middle, end, node)?))

@@ -130,17 +130,17 @@ fn the_paths_are_those_of_certificate_transparency() {
 #[test]
 fn nothing_outside_the_tree_has_a_path() {
     let leaves = numbered_leaves(5);
-    let outside = |index, size| Err(PathError::OutOfBounds { index, size });
+    let outside = |index, size| Err(MerklePathError::OutOfBounds { index, size });
     assert_eq!(inclusion_path(&leaves, 5), outside(5, 5));
     assert_eq!(inclusion_path(&[], 0), outside(0, 0));
     assert_eq!(consistency_path(&leaves, 6), outside(6, 5));
     assert_eq!(consistency_path(&leaves, 0), outside(0, 5));
     assert_eq!(
         inclusion_path_from_nodes(5, 4, |level, _| (level != 2).then_some(Hash::ZERO)),
-        Err(PathError::MissingNode { level: 2, index: 0 })
+        Err(MerklePathError::MissingNode { level: 2, index: 0 })
     );
     let none = |_, _| None;
-    assert_eq!(inclusion_path_from_nodes(u64::MAX, 0, none), Err(PathError::MissingNode { level: 62, index: 2 }));
+    assert_eq!(inclusion_path_from_nodes(u64::MAX, 0, none), Err(MerklePathError::MissingNode { level: 62, index: 2 }));
 }
 
 #[test]
@@ -200,7 +200,7 @@ fn a_range_is_rebuilt_from_stored_nodes_at_every_past_size() {
         assert_eq!(rebuilt, Ok(then));
     }
     let missing = CompactRange::from_nodes(6, |level, _| (level == 2).then_some(Hash::ZERO));
-    assert_eq!(missing, Err(PathError::MissingNode { level: 1, index: 2 }));
+    assert_eq!(missing, Err(MerklePathError::MissingNode { level: 1, index: 2 }));
 }
 
 #[test]

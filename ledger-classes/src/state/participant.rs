@@ -264,7 +264,8 @@ impl PathRules {
 /// be a pure function of its arguments, since every peer and every replay must get the same answer. What it refuses with
 /// is of a closed, numbered enumeration: no words of a certificate library reach a receipt, or decide one.
 pub trait CertificatePaths: Send + Sync {
-    /// Under `rules` as every question that can be refused: verifies `path` (DER, leaf first, without the root) up to one of `roots` (DER) at `time`.
+    /// Under `rules` as every question that can be refused: verifies `path` (DER, leaf first, without the root) up to
+    /// one of `roots` (DER) at `time`.
     fn verify(
         &self,
         rules: PathRules,
@@ -357,9 +358,10 @@ pub fn possession_message(channel: &Hash, address: &Address) -> Vec<u8> {
     Tag::Possession.message(&[&channel.0, &address.0])
 }
 
-/// What a CA's key signs to say that it goes on under `certificate` (DER) on `channel`, where its organization's CAs are
-/// those `listed`, by the configuration that the block at `configured` set. A consent is bound to the configuration that it was
-/// given for, so it cannot be replayed after the members have decided otherwise, even if the same list comes back.
+/// What a CA's key signs to say that it goes on under `certificate` (DER) on `channel`, where its organization's CAs
+/// are those `listed`, by the configuration that the block at `configured` set. A consent is bound to the configuration
+/// that it was given for, so it cannot be replayed after the members have decided otherwise, even if the same list
+/// comes back.
 pub fn authority_message(channel: &Hash, configured: u64, listed: &[HexBytes], certificate: &[u8]) -> Vec<u8> {
     let listed = Hash::plain(&[&codec::encode(&listed.to_vec())]);
     Tag::Authority.message(&[&channel.0, &configured.to_le_bytes(), &listed.0, certificate])

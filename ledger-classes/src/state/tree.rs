@@ -6,9 +6,9 @@
 //! a 1. The node names that bit. So the root depends on the entries alone, neither on the order in which they came nor on
 //! how pages are cut, and a key's way is as long as it has neighbours.
 //!
-//! Keys whose first four bits are the same, which are those of one class, are a part with a root of its own. A header has a
-//! root over the roots of the parts, each blinded ([`crate::formats::blinding`]), so that who may read one part sees nothing of others
-//! that could be guessed.
+//! Keys whose first four bits are the same, which are those of one class, are a part with a root of its own. A header
+//! has a root over the roots of the parts, each blinded ([`crate::formats::blinding`]), so that who may read one part
+//! sees nothing of others that could be guessed.
 //!
 //! A [`StateTree`] is a value: [`StateTree::update`] gives another one, so each block that is under way has its own, and one
 //! that is dropped leaves nothing. How they share nodes `version.rs` says. Parts that are in pages on the disk are read when

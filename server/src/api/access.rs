@@ -1,6 +1,7 @@
 //! What a caller may do on a channel. A channel that the caller may not see is indistinguishable from one that does not
 //! exist: same answer, same work, since it is looked for only among those that the caller may see
-//! ([`channel_actors::Scope`]). A halted channel is visible to the administrators of the peer's organization too: they must act.
+//! ([`channel_actors::Scope`]). A halted channel is visible to the administrators of the peer's organization too: they
+//! must act.
 
 use crate::{
     api::{

@@ -315,7 +315,8 @@ pub(super) fn in_json() -> HttpResponseBuilder {
 
 /// Something large that is encoded a slice at a time.
 pub(super) trait Slices: Send + 'static {
-    /// Encodes some more: until `out` has [`crate::limits::SLICE_BYTES`] more, or as much work was done. False once all is encoded.
+    /// Encodes some more: until `out` has [`crate::limits::SLICE_BYTES`] more, or as much work was done. False once all
+    /// is encoded.
     fn next(&mut self, reader: Option<&Reader<'_>>, out: &mut Pieces) -> Result<bool, Failed>;
 }
 

@@ -1,6 +1,6 @@
 //! Who may sign on a channel, and what is proposed there, one by one and as lists, under one rule
-//! ([`Visible::governance`](crate::api::access::Visible::governance)): members must see what decides about their transactions,
-//! whoever may only post or see another class sees nobody's name.
+//! ([`Visible::governance`](crate::api::access::Visible::governance)): members must see what decides about their
+//! transactions, whoever may only post or see another class sees nobody's name.
 
 use super::answer::{Pieces, in_json, written};
 use super::parameters::Query;

@@ -88,8 +88,8 @@ impl Failure {
         Self::Unavailable { message: message.into(), problem: None, transaction: None }
     }
 
-    /// The same failure, if it came after `id` was sent to `channel`: who runs the command again makes another transaction, so
-    /// this one must be asked for first.
+    /// The same failure, if it came after `id` was sent to `channel`: who runs the command again makes another
+    /// transaction, so this one must be asked for first.
     #[must_use]
     pub fn after_sending(self, id: Hash, channel: &str) -> Self {
         let transaction = Some((id, channel.to_owned()));

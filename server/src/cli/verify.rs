@@ -108,7 +108,7 @@ fn ledger(dir: &Path, only: Option<&str>, output: Output) -> Result<(), Failure>
     if !data.exists() && dir.join("backup.json").exists() {
         return Err(Failure::usage(format!("{0} is a backup: chancery verify --backup {0}", dir.display())));
     }
-    // While channels rest their files are not locked, and what a peer opens must not be opened here.
+    // While channels are suspended their files are not locked, and what a peer opens must not be opened here.
     let _held = lock_directory(&data).map_err(|error| match error.kind() {
         std::io::ErrorKind::ResourceBusy => Failure::unavailable(error.to_string()),
         _ => Failure::file(&data, &error),

@@ -28,8 +28,9 @@ const WARNED_DAYS: [u64; 3] = [30, 7, 1];
 /// Whose CRL was to be signed again, and whether it was.
 type Signed = Vec<(String, Result<(), FolderError>)>;
 
-/// Signs every CRL of the folder, if there is one, that is past a third of its life or lacks what was revoked, with the OCSP answers of the same CA. Returns whose
-/// was signed; a CA that cannot sign, because its key is kept elsewhere, does not keep the others from it.
+/// Signs every CRL of the folder, if there is one, that is past a third of its life or lacks what was revoked, with the
+/// OCSP answers of the same CA. Returns whose was signed; a CA that cannot sign, because its key is kept elsewhere,
+/// does not keep the others from it.
 pub fn sign_due_crls(folder: Option<&CertificateFolder>, now: Time) -> Result<Signed, FolderError> {
     let Some(folder) = folder.filter(|folder| folder.fenced().is_none()) else { return Ok(Vec::new()) };
     let due = folder.due_crls(now)?;

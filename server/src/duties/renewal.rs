@@ -1,7 +1,7 @@
 //! The peer renews its own certificate, where it holds the authorities' folder: after two thirds of its life, and at
 //! the start if it has expired meanwhile. When a CA was certified again or a root is replaced, it writes the newest
-//! path and the anchors beside its certificate, whatever the certificate's age. [`crate::identity::trust`] takes these files into
-//! use as it does any change of them, and open connections stay as they are.
+//! path and the anchors beside its certificate, whatever the certificate's age. [`crate::identity::trust`] takes these
+//! files into use as it does any change of them, and open connections stay as they are.
 
 use crate::{
     clock,

@@ -9,11 +9,10 @@
 //! answer that was lost on the way do no harm, since a second one is refused at the door and leaves nothing.
 //!
 //! Of a CA whose folder is elsewhere this peer has the answers that were brought (`chancery ca publish`,
-//! [`crate::identity::trust`]). Whom that CA's CRL names without an answer is told of ([`elsewhere`]), and refused at this peer's
-//! door if it comes ([`channel_actors::Door`]).
-//! Nothing is posted that the channel's rules refuse: the evidence is judged here first as execution would, and what
-//! execution refused all the same is final until the channel has another configuration. Both are told of
-//! ([`crate::duties`]).
+//! [`crate::identity::trust`]). Whom that CA's CRL names without an answer is told of ([`elsewhere`]), and refused at
+//! this peer's door if it comes ([`channel_actors::Door`]). Nothing is posted that the channel's rules refuse: the
+//! evidence is judged here first as execution would, and what execution refused all the same is final until the channel
+//! has another configuration. Both are told of ([`crate::duties`]).
 
 mod course;
 mod elsewhere;

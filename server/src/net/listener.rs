@@ -1,5 +1,5 @@
-//! The listener: TCP, TLS ([`crate::net::handshakes`]), places ([`crate::net::places`]), time limits ([`crate::net::deadlines`]), HTTP
-//! ([`crate::net::wire`]).
+//! The listener: TCP, TLS ([`crate::net::handshakes`]), places ([`crate::net::places`]), time limits
+//! ([`crate::net::deadlines`]), HTTP ([`crate::net::wire`]).
 //!
 //! Handshakes are done on threads that give way: whoever comes must not delay those who are in.
 

@@ -1,8 +1,8 @@
 //! The peer's configuration: `chancery.toml`, every key with a usable default, environment variables over it.
 //!
-//! The keys are those of [`Config`]; `docs/operating/configuration.md` lists them, and a test compares the two. A key that is not
-//! known is an error: a misspelt limit must not go unnoticed. A variable is named after its key: `limits.body_bytes_max`
-//! is `CHANCERY_LIMITS_BODY_BYTES_MAX`.
+//! The keys are those of [`Config`]; `docs/operating/configuration.md` lists them, and a test compares the two. A key
+//! that is not known is an error: a misspelt limit must not go unnoticed. A variable is named after its key:
+//! `limits.body_bytes_max` is `CHANCERY_LIMITS_BODY_BYTES_MAX`.
 
 use crate::{limits::CHANNEL_BYTES_LEAST, memory::Parts};
 use ca::{Keyring, PassphraseSource, keys::passphrase::PASSPHRASE_FILE};
@@ -121,8 +121,8 @@ pub struct Channels {
     pub shards: usize,
     /// Milliseconds between two checkpoints of a channel that moves: what a crash leaves to replay.
     pub checkpoint_interval_ms: u64,
-    /// Milliseconds without use after which a channel rests: its files are closed until it is used; 0 for never.
-    pub rest_after_ms: u64,
+    /// Milliseconds without use after which a channel is suspended: its files are closed until it is used; 0 for never.
+    pub suspend_after_ms: u64,
 }
 
 impl Default for Config {
@@ -171,7 +171,7 @@ impl Default for Metrics {
 
 impl Default for Channels {
     fn default() -> Self {
-        Self { shards: 0, checkpoint_interval_ms: 10_000, rest_after_ms: 60_000 }
+        Self { shards: 0, checkpoint_interval_ms: 10_000, suspend_after_ms: 60_000 }
     }
 }
 
@@ -310,7 +310,7 @@ impl Config {
         range(self.channels.shards <= 256, "channels.shards", "0 to 256")?;
         let interval = (10..=600_000).contains(&self.channels.checkpoint_interval_ms);
         range(interval, "channels.checkpoint_interval_ms", "10 to 600000")?;
-        range(self.channels.rest_after_ms <= 86_400_000, "channels.rest_after_ms", "0 to 86400000")?;
+        range(self.channels.suspend_after_ms <= 86_400_000, "channels.suspend_after_ms", "0 to 86400000")?;
         self.crl_peers()?;
         self.metrics_listen().map(|_| ())
     }

@@ -1,7 +1,8 @@
 //! Logs: text for people or one JSON object a line, to standard error, so that standard output stays the command's.
 //!
-//! Logging never panics and never blocks (decision 0016): a line is handed to a queue with a bound ([`crate::telemetry::log_lines`])
-//! and written by a thread of its own. What finds no room there, and what could not be written, is lost and counted.
+//! Logging never panics and never blocks (decision 0016): a line is handed to a queue with a bound
+//! ([`crate::telemetry::log_lines`]) and written by a thread of its own. What finds no room there, and what could not
+//! be written, is lost and counted.
 
 use crate::{
     setup::config::{Log, LogFormat},

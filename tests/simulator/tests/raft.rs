@@ -1,6 +1,6 @@
-//! The trait of ordering engines is shaped so that Raft fits: a throw-away engine over `raft`'s `RawNode` orders three peers in
-//! the simulator, whose machines, loop and stores are those that serve. It is no engine to be used: it keeps its whole log in
-//! memory, knows no change of peers, and forgets nothing.
+//! The trait of ordering engines is shaped so that Raft fits: a throw-away engine over `raft`'s `RawNode` orders three
+//! peers in the simulator, whose machines, loop and stores are those that serve. It is no engine to be used: it keeps
+//! its whole log in memory, knows no change of peers, and forgets nothing.
 //!
 //! A follower executes a block before it accepts it, so messages with entries wait for their blocks ([`Engine::take`]). Final
 //! is what Raft commits. A peer signs only what it has executed and knows to be final; the seal is a majority of such

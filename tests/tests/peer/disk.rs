@@ -202,7 +202,7 @@ async fn only_read(peer: &Peer, consortium: &Consortium, written: &[Outcome], wh
 async fn a_channel_that_rests_on_a_read_only_disk_is_read_and_a_copy_there_is_verified() {
     let consortium = Consortium::new();
     let disk = SmallDisk::new(&consortium.dir().join("data"), 64);
-    let resting = [("CHANCERY_CHANNELS_REST_AFTER_MS", "100")];
+    let resting = [("CHANCERY_CHANNELS_SUSPEND_AFTER_MS", "100")];
     let mut written = Vec::new();
     let mut write = async |peer: &Peer, times: usize| {
         // Refused until the peer has seen that it can write; this connection asks again.
@@ -230,16 +230,16 @@ async fn a_channel_that_rests_on_a_read_only_disk_is_read_and_a_copy_there_is_ve
     disk.remount("rw").await;
     write(&peer, 1).await;
     peer.drain();
-    // One that a crash left, with its journal.
-    let peer = Peer::start_by(disk.chancery(), &consortium.dir(), &[("CHANCERY_CHANNELS_REST_AFTER_MS", "0")]);
+    // One that a crash left, with its write-ahead log.
+    let peer = Peer::start_by(disk.chancery(), &consortium.dir(), &[("CHANCERY_CHANNELS_SUSPEND_AFTER_MS", "0")]);
     let so_far = write(&peer, 10).await;
     peer.kill();
-    assert!(disk.path("main/journal").exists());
+    assert!(disk.path("main/wal").exists());
     disk.remount("ro").await;
     verify(&consortium, &disk, 1);
     // Its state is behind its log: it is made in memory.
-    for rest_after in ["0", "100"] {
-        let resting = [("CHANCERY_CHANNELS_REST_AFTER_MS", rest_after)];
+    for suspend_after in ["0", "100"] {
+        let resting = [("CHANCERY_CHANNELS_SUSPEND_AFTER_MS", suspend_after)];
         let peer = Peer::start_by(disk.chancery(), &consortium.dir(), &resting);
         only_read(&peer, &consortium, &so_far, "storage-read-only").await;
         peer.drain();
@@ -256,7 +256,7 @@ async fn a_channel_that_rests_on_a_read_only_disk_is_read_and_a_copy_there_is_ve
 #[tokio::test]
 async fn a_copy_of_a_peers_whole_directory_on_a_read_only_disk_can_be_read() {
     let consortium = Consortium::new();
-    let peer = Peer::start(&consortium.dir(), &[("CHANCERY_CHANNELS_REST_AFTER_MS", "0")]);
+    let peer = Peer::start(&consortium.dir(), &[("CHANCERY_CHANNELS_SUSPEND_AFTER_MS", "0")]);
     let connection = peer.connect(&consortium.admin());
     let id = connection.channel("main").await.expect("public").id;
     let mut written = Vec::new();
@@ -283,7 +283,7 @@ async fn a_sync_that_fails_halts_its_channel_and_no_other_and_loses_nothing() {
     let consortium = Consortium::new();
     let create = ["channel", "create", "open", "--org", "bank", "--open-submit"];
     // Nothing else is synced than what is posted.
-    let calm = [("CHANCERY_CHANNELS_CHECKPOINT_INTERVAL_MS", "600000"), ("CHANCERY_CHANNELS_REST_AFTER_MS", "0")];
+    let calm = [("CHANCERY_CHANNELS_CHECKPOINT_INTERVAL_MS", "600000"), ("CHANCERY_CHANNELS_SUSPEND_AFTER_MS", "0")];
     let variables = [&calm[..], &shim.variables()].concat();
     let (mut acknowledged, mut unknown) = (Vec::new(), Vec::new());
     // What a disk says that fails, one that became read-only, and one without room: EIO, EROFS, ENOSPC.
@@ -301,7 +301,7 @@ async fn a_sync_that_fails_halts_its_channel_and_no_other_and_loses_nothing() {
             let connection = connection.clone();
             async move { (envelope.clone(), connection.submit(channel, &envelope, Wait::Committed).await) }
         };
-        // The first blocks go into the log, the next into its journal.
+        // The first blocks go into the log, the next into its write-ahead log.
         for number in 0..if round == 1 { 2 } else { 10 } {
             for (channel, id) in [("main", main), ("open", open)] {
                 let (_, outcome) = post(channel, id).await;

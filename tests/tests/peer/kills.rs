@@ -143,9 +143,11 @@ impl Run {
         let began = Instant::now();
         let interval = interval.to_string();
         // With a millisecond channels rest between two transactions, and a kill comes while files open and close.
-        let rest_after = self.random.of(&["1", "10", "60000"]);
-        let variables =
-            [("CHANCERY_CHANNELS_CHECKPOINT_INTERVAL_MS", &*interval), ("CHANCERY_CHANNELS_REST_AFTER_MS", rest_after)];
+        let suspend_after = self.random.of(&["1", "10", "60000"]);
+        let variables = [
+            ("CHANCERY_CHANNELS_CHECKPOINT_INTERVAL_MS", &*interval),
+            ("CHANCERY_CHANNELS_SUSPEND_AFTER_MS", suspend_after),
+        ];
         let peer = Peer::start(&self.consortium.dir(), &variables);
         let connection = peer.connect(&self.admins[0]);
         wait::until("all channels serve", async || {

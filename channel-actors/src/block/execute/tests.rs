@@ -6,10 +6,10 @@ use ledger_classes::action::{Action, channel::Propose};
 use ledger_classes::formats::transaction::{Envelope, Transaction};
 use ledger_classes::state::participant::NoCertificates;
 
-fn execution(bench: &Bench, share: Share) -> Execution {
+fn execution(bench: &Bench, quota: DiskQuota) -> Execution {
     Execution {
         store: bench.opened.store.clone(),
-        share,
+        quota,
         certificates: Arc::new(NoCertificates),
         proposer: key(200).public().address(),
         parent: bench.opened.parent(),
@@ -31,15 +31,15 @@ fn what_was_accepted_waits_for_a_checkpoint_and_is_not_dropped_for_what_waits_it
     persist(store, &first, Seal::Genesis {});
     let waiting = store.waiting_bytes() as u64;
     assert!(waiting > 0, "the block waits for a checkpoint");
-    let share = Share::new("trade", disk.path(), 4096 + waiting);
+    let quota = DiskQuota::new("trade", disk.path(), 4096 + waiting);
     std::fs::write(disk.path().join("trade/log.redb"), vec![7; 4096]).expect("writable");
     let parent = Parent::of(&first.header, first.hash, &store.history());
-    let execution = |share| Execution { parent, ..execution(&bench, share) };
-    let result = execution(share.clone()).run(offered(2)).expect("it waits");
+    let execution = |quota| Execution { parent, ..execution(&bench, quota) };
+    let result = execution(quota.clone()).run(offered(2)).expect("it waits");
     assert!(result.block.is_none() && result.offered.dropped.is_empty() && result.held.len() == 1);
     store.checkpoint().expect("written");
-    share.look_again(store.waiting_bytes());
-    let result = execution(share).run(result.held).expect("executes");
+    quota.look_again(store.waiting_bytes());
+    let result = execution(quota).run(result.held).expect("executes");
     assert!(result.block.is_some() && result.offered.dropped.is_empty() && result.held.is_empty());
 }
 
@@ -54,10 +54,10 @@ fn what_finds_the_part_of_the_disk_used_up_leaves_nothing_and_acts_go_on() {
     let propose = Action::ChannelPropose(Propose { changes: Vec::new(), reason: String::new() });
     let act = Transaction { actions: vec![propose], ..transaction(channel, 2, "") };
     let (record, act) = (envelope(channel, 1, 1), Envelope::sign_binary(&act, &[&key(1)]));
-    let share = || Share::new("trade", disk.path(), 8192);
+    let made_quota = || DiskQuota::new("trade", disk.path(), 8192);
     for (bytes, full) in [(0, false), (8192, true)] {
         std::fs::write(disk.path().join("trade/log.redb"), vec![7; bytes]).expect("writable");
-        let execution = execution(&bench, share());
+        let execution = execution(&bench, made_quota());
         let offered = [&record, &act].map(|envelope| verified(channel, envelope.clone()));
         let result = execution.run(offered.into()).expect("executes");
         let dropped: Vec<_> = result.offered.dropped.into_iter().map(|(id, why)| (id, why.name())).collect();

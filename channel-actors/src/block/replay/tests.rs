@@ -14,7 +14,7 @@ pub(crate) fn fill(bench: &Bench, count: u64) -> Hash {
     for height in 1..=count {
         let execution = Execution {
             store: store.clone(),
-            share: whole_disk(),
+            quota: whole_disk(),
             certificates: Arc::new(NoCertificates),
             proposer: key(200).public().address(),
             parent,
@@ -78,7 +78,7 @@ fn next(bench: &Bench, nonce: u64) -> ExecutedBlock {
     let parent = parent_at(store, tip).expect("readable").0;
     let execution = Execution {
         store: store.clone(),
-        share: whole_disk(),
+        quota: whole_disk(),
         certificates: Arc::new(NoCertificates),
         proposer: key(200).public().address(),
         parent,

@@ -43,7 +43,7 @@ async fn open(directory: &Path) -> Arc<ChannelRegistry> {
         disk_reserve_bytes: 0,
         channel_bytes_max: 0,
         store: StoreOptions::default(),
-        rest_after: None,
+        suspend_after: None,
         metrics: Metrics::new(&mut prometheus_client::registry::Registry::default()),
         tasks: crate::runtime::tasks::Tasks::default(),
     });

@@ -98,7 +98,7 @@ fn a_seal_key_without_its_data_and_data_without_a_fence_are_noticed() {
 fn what_a_reboot_a_mount_or_a_container_changes_is_no_copy() {
     let world = World::new();
     let first = world.enter_as("data", false, false);
-    let place = Place::of(&world.data("data")).expect("readable");
+    let place = FencePlace::of(&world.data("data")).expect("readable");
     world.change("device", "77");
     let fenced = world.enter("data").fenced;
     assert!(fenced.is_some_and(|why| why.contains("another file system")), "in the same run of the system");
@@ -117,8 +117,11 @@ fn what_a_reboot_a_mount_or_a_container_changes_is_no_copy() {
     world.change("inode", &place.inode.to_string());
     world.change("machine", "");
     assert_eq!(world.enter("data"), first);
-    let elsewhere = Place { machine: "other".into(), ..place.clone() };
-    assert_eq!(Place { machine: "one".into(), ..place }.differs(&elsewhere), Some("it was written on another machine"));
+    let elsewhere = FencePlace { machine: "other".into(), ..place.clone() };
+    assert_eq!(
+        FencePlace { machine: "one".into(), ..place }.differs(&elsewhere),
+        Some("it was written on another machine")
+    );
 }
 
 /// Kills between the two files that are written.

@@ -1,5 +1,6 @@
-//! Channels that are not used rest, and wake when they are. [`Rest`](crate::channel::passivation::Rest) decides for each channel; here
-//! one task looks at those that work, one waits for the timers of those that rest, and the pools open and close files.
+//! Channels that are not used are suspended, and resumed when they are used.
+//! [`Passivation`](crate::channel::passivation::Passivation) decides for each channel; here one task looks at those
+//! that work, one waits for the timers of those that are suspended, and the pools open and close files.
 
 use super::starting::{OpeningWork, REPLAY_SLICE, Why, serves};
 use super::{ChannelRegistry, halt};
@@ -10,8 +11,8 @@ use crate::channel::actor::Group;
 use crate::channel::handle::ChannelHandle;
 use crate::channel::shared::Shared;
 use crate::channel::slot::Work;
-use crate::channel::summary::{Summary, put_away};
-use crate::limits::{AWAKE_MAX, DRAIN_SECONDS_MAX, READS_MAX, REST_LOOK_MAX, REST_LOOK_MIN, SETTLING_MAX};
+use crate::channel::summary::{Summary, close_for_suspension};
+use crate::limits::{ACTIVE_MAX, DRAIN_SECONDS_MAX, READS_MAX, SUSPEND_LOOK_MAX, SUSPEND_LOOK_MIN, SUSPENDING_MAX};
 use crate::runtime::life::{Life, LifeCycle};
 use crate::runtime::tasks::Tasks;
 use crate::store::{ChannelStore, DiskTrouble};
@@ -25,34 +26,37 @@ use tokio::time::{Interval, MissedTickBehavior};
 
 /// Whom to look at, and when.
 #[derive(Default)]
-pub(super) struct Keeper(Mutex<Kept>);
+pub(super) struct IdleSweeper(Mutex<Sweep>);
 
 #[derive(Default)]
-struct Kept {
+struct Sweep {
     /// Channels that work, by name.
-    awake: BTreeMap<String, ChannelHandle>,
-    /// The next timers of those that rest.
+    active: BTreeMap<String, ChannelHandle>,
+    /// The next timers of those that are suspended.
     timers: BTreeMap<(Time, Hash), ChannelHandle>,
-    /// When it was last said that a channel cannot be woken.
+    /// When it was last said that a channel cannot be resumed.
     warned: Option<Instant>,
 }
 
 /// Between two lines of the log that say so.
 pub(super) const WARN_PAUSE: Duration = Duration::from_secs(10);
 
-impl Keeper {
-    fn lock(&self) -> MutexGuard<'_, Kept> {
+impl IdleSweeper {
+    fn lock(&self) -> MutexGuard<'_, Sweep> {
         self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
 impl ChannelRegistry {
     /// Looks after channels until the registry is gone.
-    pub(super) fn keep(self: &Arc<Self>) {
-        let pause =
-            self.options.rest_after.map_or(REST_LOOK_MAX, |after| after / 4).clamp(REST_LOOK_MIN, REST_LOOK_MAX);
+    pub(super) fn sweep(self: &Arc<Self>) {
+        let pause = self
+            .options
+            .suspend_after
+            .map_or(SUSPEND_LOOK_MAX, |after| after / 4)
+            .clamp(SUSPEND_LOOK_MIN, SUSPEND_LOOK_MAX);
         let (for_rest, for_timers) = (Arc::downgrade(self), Arc::downgrade(self));
-        // Without a pause that is given only those rest whose disk was read-only as the peer began.
+        // Without a pause that is given only those are suspended whose disk was read-only as the peer began.
         self.options.tasks.start_in(&self.arbiter(), "timers", move || {
             let registry = for_timers.clone();
             async move {
@@ -60,35 +64,35 @@ impl ChannelRegistry {
                 loop {
                     looks.tick().await;
                     let Some(registry) = registry.upgrade() else { return };
-                    registry.wake_due();
+                    registry.resume_due();
                     registry.start_those_left();
                 }
             }
         });
-        let Some(after) = self.options.rest_after else { return };
+        let Some(after) = self.options.suspend_after else { return };
         self.options.tasks.start_in(&self.arbiter(), "rest", move || {
             let registry = for_rest.clone();
             async move {
-                let (slots, mut looks) = (Arc::new(Semaphore::new(SETTLING_MAX)), looks(pause));
+                let (slots, mut looks) = (Arc::new(Semaphore::new(SUSPENDING_MAX)), looks(pause));
                 loop {
                     looks.tick().await;
                     let Some(registry) = registry.upgrade() else { return };
-                    registry.settle_quiet(after, &slots).await;
+                    registry.suspend_idle(after, &slots).await;
                 }
             }
         });
     }
 
-    /// Puts those channels to rest that were not used for a while.
-    async fn settle_quiet(self: &Arc<Self>, after: Duration, slots: &Arc<Semaphore>) {
-        let awake: Vec<ChannelHandle> = {
-            let mut kept = self.keeper.lock();
+    /// Suspends those channels that were not used for a while.
+    async fn suspend_idle(self: &Arc<Self>, after: Duration, slots: &Arc<Semaphore>) {
+        let active: Vec<ChannelHandle> = {
+            let mut sweep = self.sweeper.lock();
             let over = |state| matches!(state, LifeCycle::Draining | LifeCycle::Halted { .. } | LifeCycle::Closed);
-            kept.awake.retain(|_, handle| !over(handle.state()));
-            kept.awake.values().cloned().collect()
+            sweep.active.retain(|_, handle| !over(handle.state()));
+            sweep.active.values().cloned().collect()
         };
-        let after = patience(after, awake.len());
-        for handle in awake {
+        let after = patience(after, active.len());
+        for handle in active {
             // Few at a time: closing writes, and those that work come first. Without room it would wait.
             let Ok(slot) = Arc::clone(slots).acquire_owned().await else { return };
             if self.disk.trouble().is_some() || handle.state() != LifeCycle::Serving {
@@ -96,58 +100,58 @@ impl ChannelRegistry {
             }
             let inner = &handle.0;
             let busy = || inner.credits.used().0 > 0 || inner.reads.available_permits() < READS_MAX;
-            if let Some(group) = inner.gate.settle(busy, after) {
+            if let Some(group) = inner.slot.try_suspend(busy, after) {
                 let soon = self.options.clock.now().plus_millis(millis(after));
                 let (registry, stuck) = (self.clone(), handle.clone());
                 let broken = move |reason: String| {
-                    halt(&stuck, &format!("putting it to rest panicked: {reason}"));
-                    stuck.0.gate.abandon();
+                    halt(&stuck, &format!("its suspension panicked: {reason}"));
+                    stuck.0.slot.abandon();
                 };
-                Tasks::job(&self.arbiter(), move || registry.settle(handle, group, soon, slot), broken);
+                Tasks::job(&self.arbiter(), move || registry.suspend(handle, group, soon, slot), broken);
             }
         }
     }
 
     /// Ends the actors and closes the files, if the actors agree.
-    async fn settle(self: Arc<Self>, handle: ChannelHandle, group: Group, soon: Time, slot: OwnedSemaphorePermit) {
+    async fn suspend(self: Arc<Self>, handle: ChannelHandle, group: Group, soon: Time, slot: OwnedSemaphorePermit) {
         let agreed = group.retire(soon).await;
         drop(group);
-        let work = if agreed { handle.0.gate.take() } else { None };
+        let work = if agreed { handle.0.slot.take() } else { None };
         let (Some(Work { store, group }), Some(known)) = (work, handle.0.known.get()) else {
-            return handle.0.gate.keep_up();
+            return handle.0.slot.stay_active();
         };
         drop(group);
         let (id, shared) = (known.id, known.shared.clone());
         let (registry, closing) = (self.clone(), handle.clone());
-        let close = move || registry.put_away(&closing, &store, id, &shared);
+        let close = move || registry.close_for_suspension(&closing, &store, id, &shared);
         self.storage.clone().run(id, close, move |result| {
             drop(slot);
-            self.settled(&handle, id, result.unwrap_or_else(|panicked| Err(panicked.to_string())));
+            self.suspended(&handle, id, result.unwrap_or_else(|panicked| Err(panicked.to_string())));
         });
     }
 
-    fn settled(self: Arc<Self>, handle: &ChannelHandle, id: Hash, closed: Result<Option<Time>, String>) {
-        self.keeper.lock().awake.remove(handle.name());
+    fn suspended(self: Arc<Self>, handle: &ChannelHandle, id: Hash, closed: Result<Option<Time>, String>) {
+        self.sweeper.lock().active.remove(handle.name());
         let next_timer = match closed {
             Ok(next_timer) => next_timer,
             Err(reason) => {
                 halt(handle, &format!("closing its files failed: {reason}"));
-                return handle.0.gate.give_up();
+                return handle.0.slot.give_up();
             }
         };
-        handle.0.metrics.rests(1);
-        handle.0.share.look_again(0);
-        tracing::debug!(channel = handle.name(), "channel rests");
-        if handle.0.gate.closed(next_timer) {
-            return self.wake(handle);
+        handle.0.metrics.suspended(1);
+        handle.0.quota.look_again(0);
+        tracing::debug!(channel = handle.name(), "channel suspended");
+        if handle.0.slot.closed(next_timer) {
+            return self.resume(handle);
         }
         if let Some(due) = next_timer {
-            self.keeper.lock().timers.insert((due, id), handle.clone());
+            self.sweeper.lock().timers.insert((due, id), handle.clone());
         }
     }
 
     /// Closes a store for a while. Blocking.
-    pub(super) fn put_away(
+    pub(super) fn close_for_suspension(
         &self,
         handle: &ChannelHandle,
         store: &ChannelStore,
@@ -157,19 +161,19 @@ impl ChannelRegistry {
         shared.ring.forget();
         shared.links.forget();
         let files = (self.files)(self.options.directory.join(handle.name()), None);
-        put_away(store, &*files, id, shared)
+        close_for_suspension(store, &*files, id, shared)
     }
 
-    /// Whether a channel that was just opened may rest at once.
-    pub(super) fn may_rest(&self, next_timer: Option<Time>) -> bool {
-        let Some(after) = self.options.rest_after.filter(|_| self.disk.trouble().is_none()) else { return false };
+    /// Whether a channel that was just opened may be suspended at once.
+    pub(super) fn may_suspend(&self, next_timer: Option<Time>) -> bool {
+        let Some(after) = self.options.suspend_after.filter(|_| self.disk.trouble().is_none()) else { return false };
         let soon = self.options.clock.now().plus_millis(millis(after));
         next_timer.is_none_or(|due| due > soon)
     }
 
     /// A channel whose summary says all that must be known of it is not opened.
-    pub(super) fn rests_already(&self, handle: &ChannelHandle) -> bool {
-        if self.options.rest_after.is_none() {
+    pub(super) fn suspended_already(&self, handle: &ChannelHandle) -> bool {
+        if self.options.suspend_after.is_none() {
             return false;
         }
         let files = (self.files)(self.options.directory.join(handle.name()), None);
@@ -177,7 +181,7 @@ impl ChannelRegistry {
         if config.config.name != handle.name() || self.engine(&config.config).is_err() {
             return false;
         }
-        self.rest_from_start(handle, channel, next_timer);
+        self.begin_suspended(handle, channel, next_timer);
         // Nothing has opened it before.
         let shared = Shared::new(tip, Arc::new(config), ended.into(), self.options.memory.blocks.clone());
         let known = self.known(handle, channel, Arc::new(shared)).is_ok();
@@ -188,46 +192,46 @@ impl ChannelRegistry {
         known
     }
 
-    /// A channel that has not worked yet rests.
-    pub(super) fn rest_from_start(&self, handle: &ChannelHandle, id: Hash, next_timer: Option<Time>) {
-        handle.0.metrics.rests(1);
-        handle.0.gate.rests(next_timer);
+    /// A channel that has not worked yet is suspended.
+    pub(super) fn begin_suspended(&self, handle: &ChannelHandle, id: Hash, next_timer: Option<Time>) {
+        handle.0.metrics.suspended(1);
+        handle.0.slot.suspended(next_timer);
         if let Some(due) = next_timer {
-            self.keeper.lock().timers.insert((due, id), handle.clone());
+            self.sweeper.lock().timers.insert((due, id), handle.clone());
         }
     }
 
     /// A channel works.
     pub(super) fn work(&self, handle: &ChannelHandle, id: Hash, work: Work) {
-        let mut kept = self.keeper.lock();
-        kept.awake.insert(handle.name().to_owned(), handle.clone());
-        if let Some(due) = handle.0.gate.open(work) {
-            kept.timers.remove(&(due, id));
+        let mut sweep = self.sweeper.lock();
+        sweep.active.insert(handle.name().to_owned(), handle.clone());
+        if let Some(due) = handle.0.slot.open(work) {
+            sweep.timers.remove(&(due, id));
         }
     }
 
     /// Wakes those channels whose timers are due.
-    fn wake_due(self: &Arc<Self>) {
+    fn resume_due(self: &Arc<Self>) {
         // An opening needs a disk that takes writes, and so does the timer's block.
         if self.disk.trouble().is_some() {
             return;
         }
         let past = self.options.clock.now().plus_millis(1);
-        // All at once: one that cannot be woken comes back into the list, for the next look.
+        // All at once: one that cannot be resumed comes back into the list, for the next look.
         let due = {
-            let mut kept = self.keeper.lock();
-            let later = kept.timers.split_off(&(past, Hash::ZERO));
-            std::mem::replace(&mut kept.timers, later)
+            let mut sweep = self.sweeper.lock();
+            let later = sweep.timers.split_off(&(past, Hash::ZERO));
+            std::mem::replace(&mut sweep.timers, later)
         };
         for ((due, _), handle) in due {
-            if handle.0.gate.timer(due) {
-                self.wake(&handle);
+            if handle.0.slot.timer(due) {
+                self.resume(&handle);
             }
         }
     }
 
-    /// Opens the files of a channel that rests. Whoever the gate told to calls this, and nobody else.
-    pub(crate) fn wake(self: &Arc<Self>, handle: &ChannelHandle) {
+    /// Opens the files of a channel that is suspended. Whoever the slot told to calls this, and nobody else.
+    pub(crate) fn resume(self: &Arc<Self>, handle: &ChannelHandle) {
         let files = (self.files)(self.options.directory.join(handle.name()), Some(&self.disk));
         let (certificates, options) = (self.options.certificates.clone(), self.options.store);
         // Progress is not reported: the channel stays available throughout.
@@ -237,10 +241,10 @@ impl ChannelRegistry {
             looked_at.looked();
             replay::begin(&*files, options, false, &*certificates, &of_step, REPLAY_SLICE)
         });
-        self.clone().opening_step(handle.clone(), life, Why::Wake, begin);
+        self.clone().opening_step(handle.clone(), life, Why::Resume, begin);
     }
 
-    /// The store of a channel that rests on a disk that is read-only, to look at. Blocking.
+    /// The store of a channel that is suspended on a disk that is read-only, to look at. Blocking.
     pub(crate) fn look(&self, name: &str) -> Result<ChannelStore, String> {
         let inspected = ChannelStore::inspect(self.options.directory.join(name), self.options.store);
         let (store, broken) = inspected.map_err(in_full)?;
@@ -252,13 +256,13 @@ impl ChannelRegistry {
     }
 
     /// Its files are open, or cannot be.
-    pub(super) fn woken(&self, handle: &ChannelHandle, opened: Result<Option<Box<Opened>>, String>) {
-        handle.0.metrics.rests(-1);
+    pub(super) fn resumed(&self, handle: &ChannelHandle, opened: Result<Option<Box<Opened>>, String>) {
+        handle.0.metrics.suspended(-1);
         let over = matches!(handle.state(), LifeCycle::Halted { .. } | LifeCycle::Closed);
         let (Some(known), false) = (handle.0.known.get(), over) else {
             // Frees the files first.
             drop(opened);
-            return handle.0.gate.give_up();
+            return handle.0.slot.give_up();
         };
         let work = opened.and_then(|opened| {
             let opened = opened.ok_or("its opening was abandoned")?;
@@ -268,39 +272,39 @@ impl ChannelRegistry {
         match work {
             Ok(work) => self.work(handle, known.id, work),
             Err(reason) if self.disk.look().is_some_and(DiskTrouble::leaves_files) => {
-                self.sleep_on(handle, known.id, &reason)
+                self.stay_suspended(handle, known.id, &reason)
             }
             Err(reason) => {
                 halt(handle, &reason);
-                handle.0.gate.give_up();
+                handle.0.slot.give_up();
             }
         }
     }
 
     /// Its files cannot be opened now, and nothing is wrong with it.
-    pub(super) fn not_woken(&self, handle: &ChannelHandle, reason: &str) {
-        handle.0.metrics.rests(-1);
+    pub(super) fn not_resumed(&self, handle: &ChannelHandle, reason: &str) {
+        handle.0.metrics.suspended(-1);
         let over = matches!(handle.state(), LifeCycle::Halted { .. } | LifeCycle::Closed);
         match handle.0.known.get().filter(|_| !over) {
-            Some(known) => self.sleep_on(handle, known.id, reason),
-            None => handle.0.gate.give_up(),
+            Some(known) => self.stay_suspended(handle, known.id, reason),
+            None => handle.0.slot.give_up(),
         }
     }
 
-    /// It rests as before; whoever waits is told so, and its timer is tried again.
-    fn sleep_on(&self, handle: &ChannelHandle, id: Hash, reason: &str) {
-        handle.0.metrics.rests(1);
-        let mut kept = self.keeper.lock();
+    /// It is suspended as before; whoever waits is told so, and its timer is tried again.
+    fn stay_suspended(&self, handle: &ChannelHandle, id: Hash, reason: &str) {
+        handle.0.metrics.suspended(1);
+        let mut sweep = self.sweeper.lock();
         // It may be so for thousands, and for each again with every timer that is tried.
-        if kept.warned.is_none_or(|warned| warned.elapsed() >= WARN_PAUSE) {
-            kept.warned = Some(Instant::now());
-            tracing::warn!(channel = handle.name(), reason, "a channel cannot be woken now, nor perhaps others");
+        if sweep.warned.is_none_or(|warned| warned.elapsed() >= WARN_PAUSE) {
+            sweep.warned = Some(Instant::now());
+            tracing::warn!(channel = handle.name(), reason, "a channel cannot be resumed now, nor perhaps others");
         }
-        if let Some(due) = handle.0.gate.next_timer() {
-            kept.timers.insert((due, id), handle.clone());
+        if let Some(due) = handle.0.slot.next_timer() {
+            sweep.timers.insert((due, id), handle.clone());
         }
-        drop(kept);
-        handle.0.gate.give_up();
+        drop(sweep);
+        handle.0.slot.give_up();
     }
 
     /// Begins to close the store of a channel whose life is over.
@@ -310,8 +314,8 @@ impl ChannelRegistry {
     ) -> Option<oneshot::Receiver<Result<(), String>>> {
         // What opens or closes its files comes to an end by itself: both end with closed files now.
         let under_way = async {
-            while let Some(change) = handle.0.gate.change() {
-                // The sender lives in the gate.
+            while let Some(change) = handle.0.slot.change() {
+                // The sender lives in the slot.
                 let _ = change.await;
             }
         };
@@ -320,14 +324,14 @@ impl ChannelRegistry {
         }
         handle.looked();
         let known = handle.0.known.get()?;
-        let Work { store, group } = handle.0.gate.take()?;
+        let Work { store, group } = handle.0.slot.take()?;
         drop(group);
         let (tells, told) = oneshot::channel();
         let (registry, handle, id, shared) = (self.clone(), handle.clone(), known.id, known.shared.clone());
         let halted = matches!(handle.state(), LifeCycle::Halted { .. });
         let close = move || match halted {
             true => store.close().map_err(in_full),
-            false => registry.put_away(&handle, &store, id, &shared).map(|_| ()),
+            false => registry.close_for_suspension(&handle, &store, id, &shared).map(|_| ()),
         };
         self.storage.run(id, close, move |result| {
             // Whoever drains may have gone.
@@ -337,9 +341,9 @@ impl ChannelRegistry {
     }
 }
 
-/// Where many channels are awake they rest sooner, so that files are left for others.
-fn patience(after: Duration, awake: usize) -> Duration {
-    if awake > AWAKE_MAX { after / 16 } else { after }
+/// Where many channels are active they are suspended sooner, so that files are left for others.
+fn patience(after: Duration, active: usize) -> Duration {
+    if active > ACTIVE_MAX { after / 16 } else { after }
 }
 
 /// A look that took long is followed by a pause all the same.
@@ -353,18 +357,18 @@ fn millis(duration: Duration) -> u64 {
     u64::try_from(duration.as_millis()).unwrap_or(u64::MAX)
 }
 
-/// The log is the truth, and it does not change while a channel rests.
+/// The log is the truth, and it does not change while a channel is suspended.
 fn agrees(id: Hash, shared: &Shared, opened: &Opened) -> Result<(), String> {
     let (was, is) = (shared.tip(), opened.tip);
     if (id, was) != (opened.channel, is) {
         return Err(format!(
-            "it went to rest as channel {id} at block {} {}, and its log holds channel {} with block {} {}",
+            "it was suspended as channel {id} at block {} {}, and its log holds channel {} with block {} {}",
             was.height, was.hash, opened.channel, is.height, is.hash
         ));
     }
     match shared.config() == opened.config {
         true => Ok(()),
-        false => Err("its configuration is not the one with which it went to rest".into()),
+        false => Err("its configuration is not the one with which it was suspended".into()),
     }
 }
 

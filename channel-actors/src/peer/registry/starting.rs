@@ -1,4 +1,4 @@
-//! How stores are opened: those of channels that start with the peer or were just made, and those of channels that wake.
+//! How stores are opened: those of channels that start with the peer or were just made, and those of channels that resume.
 //! One that does not start is halted with its reason, and what is left of it says who may see that.
 
 use super::idle::WARN_PAUSE;
@@ -26,7 +26,7 @@ pub(super) enum Why {
     /// The channel starts with the peer.
     Start(Start),
     /// It rested, and somebody needs it.
-    Wake,
+    Resume,
 }
 /// How a channel starts.
 pub(super) struct Start {
@@ -74,7 +74,7 @@ impl ChannelRegistry {
     pub(super) fn opening_step(self: Arc<Self>, handle: ChannelHandle, life: Life, why: Why, work: OpeningWork) {
         let pool = match why {
             Why::Made(_) | Why::Start(_) => self.opening.clone(),
-            Why::Wake => self.waking.clone(),
+            Why::Resume => self.resuming.clone(),
         };
         let turn = turn_of(handle.name());
         let done = move |result: Result<Result<Step, String>, Panicked>| {
@@ -86,8 +86,8 @@ impl ChannelRegistry {
                 }
                 Ok(Ok(Step::Done(opened))) => Ok(Some(opened)),
                 Ok(Ok(Step::Abandoned)) => Ok(None),
-                Ok(Ok(Step::NotNow(reason))) if matches!(why, Why::Wake) => {
-                    return self.not_woken(&handle, &reason);
+                Ok(Ok(Step::NotNow(reason))) if matches!(why, Why::Resume) => {
+                    return self.not_resumed(&handle, &reason);
                 }
                 Ok(Ok(Step::NotNow(reason))) if matches!(why, Why::Start(_)) => {
                     return self.start_later(handle, &reason);
@@ -97,7 +97,7 @@ impl ChannelRegistry {
                 Err(panicked) => Err(format!("opening {panicked}")),
             };
             match why {
-                Why::Wake => self.woken(&handle, opened),
+                Why::Resume => self.resumed(&handle, opened),
                 Why::Made(told) => {
                     if let Err(reason) = self.opened_first(&handle, opened, false) {
                         halt(&handle, &reason);

@@ -5,7 +5,7 @@
 
 use crate::peer::registry::*;
 use crate::runtime::clock::Clock;
-use crate::store::tests::disk::{FILES, Fault, JOURNAL, Loss, Machine};
+use crate::store::tests::disk::{FILES, Fault, Loss, Machine, WAL};
 use crate::test_support::{self, NOW, Random, envelope, key, seeds};
 use crate::{SubmitRefusal, SubmitResult, Wait};
 use ledger_classes::formats::receipt::Receipt;
@@ -28,7 +28,7 @@ struct Peer {
     store: StoreOptions,
     /// Whether writes wait for room, as those of a real peer do.
     waits: bool,
-    rest_after: Option<Duration>,
+    suspend_after: Option<Duration>,
 }
 
 impl Peer {
@@ -42,7 +42,7 @@ impl Peer {
             machines: Arc::default(),
             store,
             waits,
-            rest_after: None,
+            suspend_after: None,
         }
     }
 
@@ -73,7 +73,7 @@ impl Peer {
             disk_reserve_bytes: 0,
             channel_bytes_max: 0,
             store: self.store,
-            rest_after: self.rest_after,
+            suspend_after: self.suspend_after,
             metrics: Metrics::new(&mut prometheus_client::registry::Registry::default()),
             tasks: Tasks::default(),
         };
@@ -200,8 +200,8 @@ async fn on_a_full_disk(fault: Fault, file: usize, random: &mut Random, what: &s
     let broken = registry.create(config("broken")).await.expect(what);
     let machine = peer.machine("broken");
     machine.begin();
-    // A journal is written to some twenty times.
-    let left = random.below(if file == JOURNAL { 20 } else { 40 }) as u64;
+    // A write-ahead log is written to some twenty times.
+    let left = random.below(if file == WAL { 20 } else { 40 }) as u64;
     machine.arm(file, fault, left, random.below(5000));
     let (disk, room) = (registry.disk().clone(), machine.clone());
     let mender = actix::spawn(async move {

@@ -191,7 +191,7 @@ fn a_block_that_comes_to_the_disk_out_of_order_halts() {
     );
 }
 
-/// The head of `acceptor.rs` says what is never ahead of what.
+/// The head of `pipeline/acceptor.rs` says what is never ahead of what.
 #[test]
 #[should_panic(expected = "durable: 1, last_final: 0")]
 fn a_block_in_the_log_that_is_not_final_is_a_bug() {

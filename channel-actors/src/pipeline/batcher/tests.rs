@@ -13,35 +13,35 @@ const ONE: Asker = Asker::from_number(1);
 const OTHER: Asker = Asker::from_number(2);
 
 /// Shard, number and size of each job.
-fn seen(jobs: Vec<Job>) -> Vec<(usize, u64, usize)> {
-    jobs.into_iter().map(|Job { shard, sequence, batch, .. }| (shard, sequence, batch.len())).collect()
+fn seen(jobs: Vec<VerifyJob>) -> Vec<(usize, u64, usize)> {
+    jobs.into_iter().map(|VerifyJob { shard, sequence, batch, .. }| (shard, sequence, batch.len())).collect()
 }
 
 /// Of one shard that nobody disturbs: number and size of its next job.
-fn only(jobs: Vec<Job>) -> Option<(u64, usize)> {
+fn only(jobs: Vec<VerifyJob>) -> Option<(u64, usize)> {
     seen(jobs).first().map(|(_, sequence, size)| (*sequence, *size))
 }
 
 /// Of one shard: whose are the transactions of its next job, and who has its turn on the threads.
-fn whose(jobs: Vec<Job>) -> (Vec<Asker>, Asker) {
-    let Some(Job { caller, batch, .. }) = jobs.into_iter().next() else { panic!("no job") };
+fn whose(jobs: Vec<VerifyJob>) -> (Vec<Asker>, Asker) {
+    let Some(VerifyJob { caller, batch, .. }) = jobs.into_iter().next() else { panic!("no job") };
     let mut callers: Vec<Asker> = batch.iter().map(|arrival| arrival.caller).collect();
     callers.sort_unstable();
     callers.dedup();
     (callers, caller)
 }
 
-fn from(caller: Asker, envelopes: impl IntoIterator<Item = Envelope>) -> Vec<Arrival> {
+fn from(caller: Asker, envelopes: impl IntoIterator<Item = Envelope>) -> Vec<Submitted> {
     let (credits, arrived) = (Arc::new(Credits::default()), Instant::now());
     let arrival = |envelope: Envelope| {
         let waiter = submission(1, Wait::Committed).1.pop().expect("one");
         let credit = credits.take(Asker::PEER, [1].into_iter()).expect("room").pop().expect("one");
-        Arrival::new(envelope, caller, waiter, credit, arrived)
+        Submitted::new(envelope, caller, waiter, credit, arrived)
     };
     envelopes.into_iter().map(arrival).collect()
 }
 
-fn arrivals(envelopes: impl IntoIterator<Item = Envelope>) -> Vec<Arrival> {
+fn arrivals(envelopes: impl IntoIterator<Item = Envelope>) -> Vec<Submitted> {
     from(ONE, envelopes)
 }
 
@@ -77,15 +77,15 @@ fn right(count: usize) -> Findings {
 
 #[test]
 fn a_busy_shard_gathers_and_has_one_job_at_a_time() {
-    let mut dealer = Dealer::new(1);
-    assert_eq!(only(dealer.arrive(Vec::new(), || false)), None, "nothing to do");
-    assert_eq!(only(dealer.arrive(arrivals([empty(1, 1)]), || false)), Some((1, 1)));
+    let mut batcher = Batcher::new(1);
+    assert_eq!(only(batcher.arrive(Vec::new(), || false)), None, "nothing to do");
+    assert_eq!(only(batcher.arrive(arrivals([empty(1, 1)]), || false)), Some((1, 1)));
     for _ in 0..300 {
-        assert_eq!(only(dealer.arrive(arrivals([empty(1, 1), empty(1, 1)]), || false)), None);
+        assert_eq!(only(batcher.arrive(arrivals([empty(1, 1), empty(1, 1)]), || false)), None);
     }
-    assert_eq!(only(dealer.screened(0, nothing(), || false)), Some((2, 600)));
-    assert_eq!(only(dealer.screened(0, nothing(), || false)), None);
-    assert_eq!(only(dealer.arrive(arrivals([empty(1, 1)]), || false)), Some((3, 1)), "idle again");
+    assert_eq!(only(batcher.screened(0, nothing(), || false)), Some((2, 600)));
+    assert_eq!(only(batcher.screened(0, nothing(), || false)), None);
+    assert_eq!(only(batcher.arrive(arrivals([empty(1, 1)]), || false)), Some((3, 1)), "idle again");
 }
 
 /// Single requests once made jobs of four on each shard, of which half the cost was that of a job.
@@ -93,33 +93,33 @@ fn a_busy_shard_gathers_and_has_one_job_at_a_time() {
 fn little_is_gathered_for_one_shard_and_much_is_spread_over_all() {
     let many = |count| arrivals(vec![empty(1, 1); count]);
     let worth = usize::try_from(VERIFY_JOB_WORTH_MICROS.div_ceil(VERIFY_ED25519_MICROS + 1)).expect("few");
-    let mut dealer = Dealer::new(3);
-    assert_eq!(seen(dealer.arrive(many(5), || false)), [(0, 1, 5)]);
-    assert_eq!(seen(dealer.arrive(many(worth - 1), || false)), [], "not worth a second job");
-    let second = seen(dealer.arrive(many(1), || false));
+    let mut batcher = Batcher::new(3);
+    assert_eq!(seen(batcher.arrive(many(5), || false)), [(0, 1, 5)]);
+    assert_eq!(seen(batcher.arrive(many(worth - 1), || false)), [], "not worth a second job");
+    let second = seen(batcher.arrive(many(1), || false));
     assert!(matches!(second[..], [(1, 2, size)] if size >= worth - 1), "{second:?}");
-    assert_eq!(seen(dealer.arrive(many(7), || false)), []);
-    assert_eq!(seen(dealer.screened(0, nothing(), || false)), [], "one still runs");
-    assert_eq!(seen(dealer.screened(1, nothing(), || false)).len(), 1);
-    assert_eq!(seen(dealer.screened(1, nothing(), || false)), []);
-    let shares = seen(dealer.arrive(many(600), || false));
+    assert_eq!(seen(batcher.arrive(many(7), || false)), []);
+    assert_eq!(seen(batcher.screened(0, nothing(), || false)), [], "one still runs");
+    assert_eq!(seen(batcher.screened(1, nothing(), || false)).len(), 1);
+    assert_eq!(seen(batcher.screened(1, nothing(), || false)), []);
+    let shares = seen(batcher.arrive(many(600), || false));
     assert_eq!(
         shares.iter().map(|(_, sequence, size)| (*sequence, *size)).collect::<Vec<_>>(),
         [(4, 200), (5, 200), (6, 200)]
     );
-    assert_eq!(seen(dealer.arrive(many(5_000), || false)), [], "every shard has its job");
-    assert_eq!(seen(dealer.screened(2, nothing(), || false)), [(2, 7, VERIFY_JOB_TRANSACTIONS_MAX)]);
+    assert_eq!(seen(batcher.arrive(many(5_000), || false)), [], "every shard has its job");
+    assert_eq!(seen(batcher.screened(2, nothing(), || false)), [(2, 7, VERIFY_JOB_TRANSACTIONS_MAX)]);
 }
 
 /// Few transactions may have many signatures.
 #[test]
 fn shards_share_signatures() {
     let many = arrivals(vec![empty(1, 32); 128]);
-    let mut dealer = Dealer::new(4);
-    assert_eq!(seen(dealer.arrive(many, || false)), [(0, 1, 32), (1, 2, 32), (2, 3, 32), (3, 4, 32)]);
+    let mut batcher = Batcher::new(4);
+    assert_eq!(seen(batcher.arrive(many, || false)), [(0, 1, 32), (1, 2, 32), (2, 3, 32), (3, 4, 32)]);
     let unsigned = arrivals(vec![empty(1, 0); 2]);
-    let mut dealer = Dealer::new(1);
-    assert_eq!(only(dealer.arrive(unsigned, || false)), Some((1, 2)));
+    let mut batcher = Batcher::new(1);
+    assert_eq!(only(batcher.arrive(unsigned, || false)), Some((1, 2)));
 }
 
 /// A job of 1,024 transactions of 32 signatures each held the verification threads for seconds, during which no
@@ -134,38 +134,38 @@ fn a_job_is_bounded_by_transactions_cost_and_bytes() {
         ("bytes", empty(1024 * 1024, 1), 4, of(1 + VERIFY_ED25519_MICROS + 1024 * 1024 / VERIFY_BYTES_OF_MICRO)),
         ("one beyond every bound goes alone", empty(1, 2_000), 2, 1),
     ] {
-        let mut dealer = Dealer::new(1);
-        assert_eq!(only(dealer.arrive(arrivals(vec![one; many]), || false)), Some((1, first)), "{what}");
-        assert_eq!(only(dealer.screened(0, nothing(), || false)), Some((2, many - first)), "{what}: the rest");
+        let mut batcher = Batcher::new(1);
+        assert_eq!(only(batcher.arrive(arrivals(vec![one; many]), || false)), Some((1, first)), "{what}");
+        assert_eq!(only(batcher.screened(0, nothing(), || false)), Some((2, many - first)), "{what}: the rest");
     }
 }
 
 #[test]
 fn jobs_are_short_in_a_crowd() {
-    let mut dealer = Dealer::new(1);
+    let mut batcher = Batcher::new(1);
     let crowded = usize::try_from(VERIFY_JOB_CROWDED_MICROS_MAX / (1 + VERIFY_ED25519_MICROS)).expect("few");
-    assert_eq!(only(dealer.arrive(arrivals(vec![empty(1, 1); 5_000]), || false)), Some((1, 1_024)));
-    assert_eq!(only(dealer.screened(0, nothing(), || true)), Some((2, crowded)));
-    assert_eq!(only(dealer.screened(0, nothing(), || false)), Some((3, 1_024)));
+    assert_eq!(only(batcher.arrive(arrivals(vec![empty(1, 1); 5_000]), || false)), Some((1, 1_024)));
+    assert_eq!(only(batcher.screened(0, nothing(), || true)), Some((2, crowded)));
+    assert_eq!(only(batcher.screened(0, nothing(), || false)), Some((3, 1_024)));
 }
 
 /// One caller's bad signatures made all jobs of its channel short, and its neighbours' batches be searched for them.
 #[test]
 fn whose_signatures_were_wrong_has_short_jobs_apart_until_it_has_posted_good_ones() {
     let apart = usize::try_from(VERIFY_JOB_APART_MICROS_MAX / (1 + VERIFY_ED25519_MICROS)).expect("few");
-    let mut dealer = Dealer::new(1);
-    let both = |dealer: &mut Dealer| {
-        let mut jobs = dealer.arrive(from(ONE, vec![empty(1, 1); 300]), || false);
-        jobs.extend(dealer.arrive(from(OTHER, vec![empty(1, 1); 300]), || false));
+    let mut batcher = Batcher::new(1);
+    let both = |batcher: &mut Batcher| {
+        let mut jobs = batcher.arrive(from(ONE, vec![empty(1, 1); 300]), || false);
+        jobs.extend(batcher.arrive(from(OTHER, vec![empty(1, 1); 300]), || false));
         jobs
     };
-    assert_eq!(whose(both(&mut dealer)), (vec![ONE], Asker::PEER));
-    let jobs = dealer.screened(0, forgers(&[ONE]), || false);
+    assert_eq!(whose(both(&mut batcher)), (vec![ONE], Asker::PEER));
+    let jobs = batcher.screened(0, forgers(&[ONE]), || false);
     assert_eq!(whose(jobs), (vec![OTHER], Asker::PEER), "first what others have");
-    let _ = both(&mut dealer);
+    let _ = both(&mut batcher);
     let mut others = 0;
     for turn in 1.. {
-        let jobs = dealer.screened(0, nothing(), || false);
+        let jobs = batcher.screened(0, nothing(), || false);
         let Some(size) = jobs.first().map(|job| job.batch.len()) else { break };
         let (callers, caller) = whose(jobs);
         assert!(callers == [caller] || callers == [OTHER] && caller == Asker::PEER, "{callers:?} {caller:?}");
@@ -174,42 +174,42 @@ fn whose_signatures_were_wrong_has_short_jobs_apart_until_it_has_posted_good_one
         assert!(turn > 1 || callers == [ONE], "who had less is next");
     }
     assert!(others > 0);
-    assert!(dealer.apart.callers.is_empty() && dealer.apart.cost == 0 && dealer.together.cost == 0);
+    assert!(batcher.apart.callers.is_empty() && batcher.apart.cost == 0 && batcher.together.cost == 0);
     // What does not even decode has no right signature: it is trusted again for those that have.
     let mut post = |good: bool| {
         let mut left = 4_000;
         while left > 0 {
-            let mut jobs = dealer.arrive(from(ONE, vec![empty(1, 1); 100]), || false);
-            while let Some(Job { shard, batch, .. }) = jobs.pop() {
+            let mut jobs = batcher.arrive(from(ONE, vec![empty(1, 1); 100]), || false);
+            while let Some(VerifyJob { shard, batch, .. }) = jobs.pop() {
                 left -= batch.len().min(left);
-                jobs = dealer.screened(shard, if good { right(batch.len()) } else { nothing() }, || false);
+                jobs = batcher.screened(shard, if good { right(batch.len()) } else { nothing() }, || false);
             }
         }
-        dealer.suspects.is_empty()
+        batcher.suspects.is_empty()
     };
     assert!(!post(false));
     assert!(post(true));
-    assert_eq!(whose(dealer.arrive(from(ONE, vec![empty(1, 1); 100]), || false)), (vec![ONE], Asker::PEER));
+    assert_eq!(whose(batcher.arrive(from(ONE, vec![empty(1, 1); 100]), || false)), (vec![ONE], Asker::PEER));
 }
 
 /// Behind 1,024 admissions of somebody, each of which took a millisecond, all others of the channel waited for a second.
 #[test]
 fn what_was_set_aside_comes_a_little_at_a_time_beside_the_others() {
-    let mut dealer = Dealer::new(1);
+    let mut batcher = Batcher::new(1);
     let aside = |count| {
         let mut aside = arrivals(vec![empty(1, 1); count]);
         aside.iter_mut().for_each(|arrival| arrival.cost = 1_500);
         Findings { aside, ..Findings::default() }
     };
-    assert_eq!(only(dealer.arrive(arrivals(vec![empty(1, 1); 10]), || false)), Some((1, 10)));
-    let _ = dealer.arrive(from(OTHER, vec![empty(1, 1); 2_000]), || false);
+    assert_eq!(only(batcher.arrive(arrivals(vec![empty(1, 1); 10]), || false)), Some((1, 10)));
+    let _ = batcher.arrive(from(OTHER, vec![empty(1, 1); 2_000]), || false);
     let mut dealt = Vec::new();
-    let mut jobs = dealer.screened(0, aside(10), || false);
-    while let Some(Job { batch, caller, .. }) = jobs.pop() {
+    let mut jobs = batcher.screened(0, aside(10), || false);
+    while let Some(VerifyJob { batch, caller, .. }) = jobs.pop() {
         let cost: u64 = batch.iter().map(|arrival| arrival.cost).sum();
-        assert!(dealer.apart.cost == 0 || cost <= VERIFY_JOB_CROWDED_MICROS_MAX, "{cost}");
+        assert!(batcher.apart.cost == 0 || cost <= VERIFY_JOB_CROWDED_MICROS_MAX, "{cost}");
         dealt.push((caller, batch.len()));
-        jobs = dealer.screened(0, nothing(), || false);
+        jobs = batcher.screened(0, nothing(), || false);
     }
     assert!(dealt[..2].iter().any(|(caller, _)| *caller != ONE), "{dealt:?}");
     assert_eq!(dealt.iter().filter(|(caller, size)| *caller == ONE && *size == 1).count(), 10, "{dealt:?}");
@@ -219,13 +219,13 @@ fn what_was_set_aside_comes_a_little_at_a_time_beside_the_others() {
 /// One caller's 16,384 transactions of 32 signatures are ten seconds of work; another's next one waited for all of them.
 #[test]
 fn callers_have_turns_by_what_their_transactions_cost() {
-    let mut dealer = Dealer::new(1);
-    let _ = dealer.arrive(from(ONE, vec![p256(32); 500]), || true);
-    let mut jobs = dealer.arrive(from(OTHER, vec![empty(1, 1); 1_000]), || true);
+    let mut batcher = Batcher::new(1);
+    let _ = batcher.arrive(from(ONE, vec![p256(32); 500]), || true);
+    let mut jobs = batcher.arrive(from(OTHER, vec![empty(1, 1); 1_000]), || true);
     assert!(jobs.is_empty(), "one runs");
     let mut cost = [0, 0];
     loop {
-        jobs = dealer.screened(0, nothing(), || true);
+        jobs = batcher.screened(0, nothing(), || true);
         let batch = jobs.pop().expect("much waits").batch;
         batch.iter().for_each(|arrival| cost[usize::from(arrival.caller == OTHER)] += arrival.cost);
         if !batch.iter().any(|arrival| arrival.caller == OTHER) {
@@ -253,8 +253,8 @@ fn each_callers_transactions_are_dealt_once_and_in_their_order() {
     for seed in seeds(30) {
         let mut random = Random(seed);
         let shards = 1 + random.below(3);
-        let mut dealer = Dealer::new(shards);
-        let mut running: Vec<Job> = Vec::new();
+        let mut batcher = Batcher::new(shards);
+        let mut running: Vec<VerifyJob> = Vec::new();
         let mut posted: HashMap<Asker, u64> = HashMap::new();
         let mut dealt: HashMap<Asker, u64> = HashMap::new();
         let mut sequence = 0;
@@ -271,9 +271,9 @@ fn each_callers_transactions_are_dealt_once_and_in_their_order() {
                     arrival.arrived = begin + Duration::from_micros(*number);
                     arrival.cost = 1 + random.below(3_000) as u64;
                 }
-                jobs = dealer.arrive(batch, || step % 3 == 0);
+                jobs = batcher.arrive(batch, || step % 3 == 0);
             } else if !running.is_empty() {
-                let Job { shard, batch, .. } = running.swap_remove(random.below(running.len()));
+                let VerifyJob { shard, batch, .. } = running.swap_remove(random.below(running.len()));
                 let mut findings = Findings::default();
                 for arrival in batch {
                     match random.below(20) {
@@ -286,7 +286,7 @@ fn each_callers_transactions_are_dealt_once_and_in_their_order() {
                         _ => {}
                     }
                 }
-                jobs = dealer.screened(shard, findings, || step % 3 == 0);
+                jobs = batcher.screened(shard, findings, || step % 3 == 0);
             }
             for job in jobs {
                 sequence += 1;
@@ -309,10 +309,10 @@ fn each_callers_transactions_are_dealt_once_and_in_their_order() {
             let sum = |lane: &Lane| {
                 lane.callers.values().flat_map(|queue| &queue.waiting).map(|arrival| arrival.cost).sum::<u64>()
             };
-            assert_eq!((sum(&dealer.together), sum(&dealer.apart)), (dealer.together.cost, dealer.apart.cost));
+            assert_eq!((sum(&batcher.together), sum(&batcher.apart)), (batcher.together.cost, batcher.apart.cost));
         }
-        while let Some(Job { shard, .. }) = running.pop() {
-            for job in dealer.screened(shard, Findings::default(), || false) {
+        while let Some(VerifyJob { shard, .. }) = running.pop() {
+            for job in batcher.screened(shard, Findings::default(), || false) {
                 for arrival in job.batch.iter().filter(|arrival| arrival.arrived > begin) {
                     *dealt.entry(arrival.caller).or_default() += 1;
                 }

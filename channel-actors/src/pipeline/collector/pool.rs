@@ -383,7 +383,7 @@ impl Lane {
 
 /// Those who have turns, by what they have had: least is next, and of several the one who waits longest.
 struct Turns<K> {
-    known: HashMap<K, Known>,
+    known: HashMap<K, Spent>,
     order: BTreeSet<(u64, u64, K)>,
     /// Those who have come since the newest block was begun.
     entering: Vec<K>,
@@ -393,7 +393,7 @@ struct Turns<K> {
 }
 
 #[derive(Clone, Copy, Default)]
-struct Known {
+struct Spent {
     had: u64,
     /// The number of its entry.
     since: u64,
@@ -414,7 +414,7 @@ impl<K> Default for Turns<K> {
 
 impl<K: Copy + Ord + std::hash::Hash> Turns<K> {
     /// Changes what is known of one, and its place in the order.
-    fn change(&mut self, one: K, change: impl FnOnce(&mut Known)) {
+    fn change(&mut self, one: K, change: impl FnOnce(&mut Spent)) {
         let known = self.known.entry(one).or_default();
         if known.waits && !known.enters {
             self.order.remove(&(known.had, known.since, one));

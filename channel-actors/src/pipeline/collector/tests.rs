@@ -1,6 +1,6 @@
 //! The collector's rules, one sentence each.
 
-use crate::pipeline::batcher::Arrival;
+use crate::pipeline::batcher::Submitted;
 use crate::pipeline::collector::*;
 use crate::pipeline::submission::{Credits, Submission, SubmitRefusal, Wait};
 use crate::test_support::{NOW, answer, arrival, envelope, flight, key, transaction};
@@ -23,7 +23,7 @@ enum Seen {
     /// The proposed transactions' nonces.
     Propose(Vec<u64>),
     Wake(u64),
-    Recall(Vec<Hash>),
+    OutcomeLookup(Vec<Hash>),
     Halt,
 }
 
@@ -33,7 +33,9 @@ fn seen(effects: Vec<CollectorEffect>) -> Vec<Seen> {
         Some(match effect {
             CollectorEffect::Propose(block) => Seen::Propose(block.iter().map(|one| one.transaction().nonce).collect()),
             CollectorEffect::WakeAt(time) => Seen::Wake(time.millis_since(NOW)),
-            CollectorEffect::Recall(recalls) => Seen::Recall(recalls.iter().map(|recall| recall.id).collect()),
+            CollectorEffect::OutcomeLookup(lookups) => {
+                Seen::OutcomeLookup(lookups.iter().map(|lookup| lookup.id).collect())
+            }
             CollectorEffect::Reply(replies) => {
                 crate::pipeline::submission::give(replies);
                 return None;
@@ -54,9 +56,9 @@ impl Bench {
         Self { core, credits: Arc::default(), sequence: 0 }
     }
 
-    fn passed(&mut self, flights: Vec<Flight>) -> Passed {
+    fn passed(&mut self, flights: Vec<PendingTransaction>) -> VerifiedBatch {
         self.sequence += 1;
-        Passed { sequence: self.sequence, flights, doubted: Vec::new() }
+        VerifiedBatch { sequence: self.sequence, flights, maybe_committed: Vec::new() }
     }
 
     /// One verified transaction arrives.
@@ -128,7 +130,7 @@ fn a_job_is_taken_once() {
         bench.sequence = ahead;
         let [one, again] = [1, 2].map(|nonce| {
             let (_, flight) = flight(CHANNEL, envelope(CHANNEL, nonce, 1), Wait::Accepted, &bench.credits);
-            Passed { sequence: ahead + 1, flights: vec![flight], doubted: Vec::new() }
+            VerifiedBatch { sequence: ahead + 1, flights: vec![flight], maybe_committed: Vec::new() }
         });
         assert!(!seen(bench.core.verified(one, NOW)).contains(&Seen::Halt));
         assert_eq!(seen(bench.core.verified(again, NOW)), [Seen::Halt], "{ahead} ahead of its turn");
@@ -139,22 +141,22 @@ fn a_job_is_taken_once() {
 fn what_is_under_way_keeps_its_outcome_and_the_rest_goes_to_the_index() {
     let mut bench = Bench::new(Limits::default(), None);
     let (mut first, _) = bench.arrives(1, Wait::Committed, 0);
-    let mut doubted = |nonce: u64, wait: Wait| {
-        let (submission, Arrival { waiter, credit, .. }) = arrival(envelope(CHANNEL, nonce, 1), wait, &bench.credits);
-        let recall = Recall { id: id(nonce), waiter, credit, refusal: Some(SubmitRefusal::BUSY) };
-        let passed = Passed { doubted: vec![recall], ..bench.passed(Vec::new()) };
+    let mut maybe_committed = |nonce: u64, wait: Wait| {
+        let (submission, Submitted { waiter, credit, .. }) = arrival(envelope(CHANNEL, nonce, 1), wait, &bench.credits);
+        let lookup = OutcomeLookup { id: id(nonce), waiter, credit, refusal: Some(SubmitRefusal::BUSY) };
+        let passed = VerifiedBatch { maybe_committed: vec![lookup], ..bench.passed(Vec::new()) };
         (submission, seen(bench.core.verified(passed, at(0))))
     };
-    let (mut again, effects) = doubted(1, Wait::Committed);
+    let (mut again, effects) = maybe_committed(1, Wait::Committed);
     assert_eq!(effects, []);
-    let (mut hurried, effects) = doubted(1, Wait::Accepted);
+    let (mut hurried, effects) = maybe_committed(1, Wait::Accepted);
     assert_eq!(effects, []);
     assert_eq!(answer(&mut hurried), Some(SubmitResult::Accepted { id: id(1) }));
-    assert_eq!(doubted(2, Wait::Committed).1, [Seen::Recall(vec![id(2)])]);
+    assert_eq!(maybe_committed(2, Wait::Committed).1, [Seen::OutcomeLookup(vec![id(2)])]);
     assert_eq!((answer(&mut first), answer(&mut again)), (None, None));
     assert_eq!(bench.credits.used().0, 2);
     // Execution finds it in the index: both are told from there.
-    assert_eq!(seen(bench.core.known(vec![id(1), id(3)])), [Seen::Recall(vec![id(1), id(1)])]);
+    assert_eq!(seen(bench.core.known(vec![id(1), id(3)])), [Seen::OutcomeLookup(vec![id(1), id(1)])]);
     assert!(bench.core.under_way.is_empty());
 }
 

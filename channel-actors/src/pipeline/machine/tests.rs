@@ -4,8 +4,8 @@
 use crate::block::execute::decode_receipts;
 use crate::channel::shared::Shared;
 use crate::limits::DISK_BYTES_OF_TRANSACTION;
-use crate::peer::visibility::Index;
-use crate::pipeline::batcher::{Arrival, Findings};
+use crate::peer::visibility::VisibilityIndex;
+use crate::pipeline::batcher::{Findings, Submitted};
 use crate::pipeline::disk_needs;
 use crate::pipeline::door::Doors;
 use crate::pipeline::effects::{ChannelLoop, Kind, Outcome, Shell, Task, Work, Workplace};
@@ -13,7 +13,7 @@ use crate::pipeline::machine::*;
 use crate::pipeline::ordering::Solo;
 use crate::pipeline::place::Place;
 use crate::pipeline::submission::{Credits, Submission, SubmitRefusal, SubmitResult, Wait};
-use crate::pipeline::verifier::{Flight, Passed};
+use crate::pipeline::verifier::{PendingTransaction, VerifiedBatch};
 use crate::runtime::memory;
 use crate::runtime::metrics::Metrics;
 use crate::store::Room;
@@ -104,11 +104,11 @@ impl World {
             shared: Arc::new(Shared::new(opened.tip, opened.config.clone(), Arc::default(), memory)),
             store: opened.store.clone(),
             metrics: Metrics::new(&mut Registry::default()).channel("main"),
-            index: Arc::new(Index::default()),
+            index: Arc::new(VisibilityIndex::default()),
             proposer,
             credits: Arc::default(),
             disk: None,
-            share: whole_disk(),
+            quota: whole_disk(),
             verify_slice: Duration::MAX,
         };
         let engine = Box::new(Solo::new(Arc::new(key(200))));
@@ -227,7 +227,7 @@ fn every_verified_id_has_exactly_one_outcome_in_any_order_of_completions() {
         let channel = world.bench.opened.channel;
         let credits = Arc::new(Credits::default());
         // What is accepted counts into the channel's part of the disk, and the same that is sent again, too.
-        let share = whole_disk();
+        let quota = whole_disk();
         let (mut most_under_way, mut sizes) = (0, BTreeMap::new());
         let mut waiting: Vec<(Hash, Submission)> = Vec::new();
         let (mut doubting, mut taken) = (Vec::new(), BTreeSet::new());
@@ -245,26 +245,26 @@ fn every_verified_id_has_exactly_one_outcome_in_any_order_of_completions() {
                 let (transaction, bytes) = (flight.transaction.transaction(), flight.transaction.payload_bytes());
                 let bytes = disk_needs::disk_bytes(&transaction.actions, bytes, || 0);
                 sizes.insert(id, bytes);
-                flight.credit.takes_disk(&share, Room::All, bytes, Place::default).expect("room");
+                flight.credit.takes_disk(&quota, Room::All, bytes, Place::default).expect("room");
                 waiting.push((id, submission));
                 if taken.insert(id) {
                     came.entry(signer(nonce)).or_default().push(id);
                 }
-                Flight { place: place(signer(nonce)), ..flight }
+                PendingTransaction { place: place(signer(nonce)), ..flight }
             });
             let flights = flights.collect();
             // The clock is set back at times.
             let now = world.channel.shell.now.millis() + random.below(40) as u64 - random.below(20) as u64;
             world.channel.shell.now = Time::from_millis(now);
-            let doubted = (0..random.below(3)).map(|_| {
+            let maybe_committed = (0..random.below(3)).map(|_| {
                 let nonce = random.below(40) as u64;
                 let envelope = envelope(channel, nonce, signer(nonce));
                 let id = envelope.id();
-                let (submission, Arrival { waiter, credit, .. }) = arrival(envelope, Wait::Committed, &credits);
+                let (submission, Submitted { waiter, credit, .. }) = arrival(envelope, Wait::Committed, &credits);
                 doubting.push((id, taken.contains(&id), submission));
-                Recall { id, waiter, credit, refusal: Some(SubmitRefusal::BUSY) }
+                OutcomeLookup { id, waiter, credit, refusal: Some(SubmitRefusal::BUSY) }
             });
-            let passed = Passed { sequence, flights, doubted: doubted.collect() };
+            let passed = VerifiedBatch { sequence, flights, maybe_committed: maybe_committed.collect() };
             early.push((shard, passed));
             if sequence < 60 && random.below(3) == 0 {
                 continue;
@@ -273,7 +273,7 @@ fn every_verified_id_has_exactly_one_outcome_in_any_order_of_completions() {
                 let screened = Box::new(Screened { passed, refused: Vec::new(), findings: Findings::default() });
                 world.channel.on([Input::Verified { shard, screened, crowded: false }]);
             }
-            most_under_way = most_under_way.max(share.under_way());
+            most_under_way = most_under_way.max(quota.under_way());
             for _ in 0..random.below(6) {
                 world.step(&mut random);
             }
@@ -312,7 +312,7 @@ fn every_verified_id_has_exactly_one_outcome_in_any_order_of_completions() {
             }
         }
         assert_eq!(credits.used(), (0, 0), "every credit came back");
-        assert_eq!(share.under_way(), 0, "nothing is under way");
+        assert_eq!(quota.under_way(), 0, "nothing is under way");
         assert!(most_under_way > 4 * DISK_BYTES_OF_TRANSACTION, "{most_under_way} bytes at most");
         offered = (offered.0 + world.dropped.len(), offered.1 + world.deferred);
         held += world.held;
@@ -334,7 +334,7 @@ fn every_verified_id_has_exactly_one_outcome_in_any_order_of_completions() {
         }
         assert!(included.values().all(|count| *count == 1), "no double inclusion");
         let landed: u64 = included.keys().map(|id| sizes[id]).sum();
-        assert_eq!(share.landed(), landed, "what is in a block has landed once, and nothing else has");
+        assert_eq!(quota.landed(), landed, "what is in a block has landed once, and nothing else has");
         assert_eq!(included.keys().collect::<Vec<_>>(), outcomes.keys().collect::<Vec<_>>());
     }
     assert!(offered.0 > 0 && offered.1 > 0 && held > 0, "some are dropped, some wait: {offered:?}, {held}");

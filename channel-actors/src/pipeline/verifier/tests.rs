@@ -108,16 +108,16 @@ fn screen_with(
     bench: &Bench,
     envelopes: Vec<Envelope>,
     caller: Asker,
-    share: Share,
+    quota: DiskQuota,
 ) -> (Vec<Submission>, Arc<Credits>, Screened) {
     let credits = Arc::new(Credits::default());
     let arrivals = envelopes.into_iter().map(|envelope| {
         let (submission, arrival) = arrival(envelope, Wait::Committed, &credits);
         let credit = credits.take(caller, [1].into_iter()).expect("room").pop().expect("one");
-        (submission, Arrival { credit, ..arrival })
+        (submission, Submitted { credit, ..arrival })
     });
     let (waiting, batch): (Vec<_>, Vec<_>) = arrivals.unzip();
-    (waiting, credits, screen_by(bench, Screening { share, ..screening(bench, VERIFY_SLICE) }, batch))
+    (waiting, credits, screen_by(bench, Screening { quota, ..screening(bench, VERIFY_SLICE) }, batch))
 }
 
 fn screening(bench: &Bench, slice: Duration) -> Screening {
@@ -128,7 +128,7 @@ fn screening(bench: &Bench, slice: Duration) -> Screening {
         store: bench.opened.store.clone(),
         certificates: Arc::new(NoCertificates),
         doors: Doors::default(),
-        share: whole_disk(),
+        quota: whole_disk(),
         now: NOW,
         seed: [9; 32],
         slice,
@@ -136,11 +136,11 @@ fn screening(bench: &Bench, slice: Duration) -> Screening {
     }
 }
 
-fn screen_arrivals(bench: &Bench, batch: Vec<Arrival>) -> Screened {
+fn screen_arrivals(bench: &Bench, batch: Vec<Submitted>) -> Screened {
     screen_by(bench, screening(bench, VERIFY_SLICE), batch)
 }
 
-fn screen_by(bench: &Bench, screening: Screening, batch: Vec<Arrival>) -> Screened {
+fn screen_by(bench: &Bench, screening: Screening, batch: Vec<Submitted>) -> Screened {
     let mut step = screening.screen(batch).expect("readable");
     let mut screened = loop {
         match step {
@@ -148,9 +148,10 @@ fn screen_by(bench: &Bench, screening: Screening, batch: Vec<Arrival>) -> Screen
             Step::Paused(judging) => step = judging.go_on().expect("readable"),
         }
     };
-    // Nothing is under way here: what is doubted goes on to the index.
+    // Nothing is under way here: what is maybe_committed goes on to the index.
     let store = &bench.opened.store;
-    let (refused, found) = outcomes::sort(store, std::mem::take(&mut screened.passed.doubted)).expect("readable");
+    let (refused, found) =
+        outcomes::sort(store, std::mem::take(&mut screened.passed.maybe_committed)).expect("readable");
     screened.refused.extend(refused);
     found.into_iter().for_each(|found| outcomes::tell(store, found).expect("readable"));
     screened
@@ -181,7 +182,7 @@ fn a_channel_above_its_part_of_the_disk_takes_acts_and_tells_what_it_has_taken()
     let take = |pages: usize| {
         std::fs::create_dir_all(disk.path().join("trade")).expect("writable");
         std::fs::write(disk.path().join("trade/log.redb"), vec![7; pages * 4096]).expect("writable");
-        Share::new("trade", disk.path(), 8 * 4096)
+        DiskQuota::new("trade", disk.path(), 8 * 4096)
     };
     let mut nonce = 5_000;
     for (pages, caller, full) in [
@@ -214,9 +215,9 @@ fn what_is_accepted_counts_into_the_channels_part_of_the_disk() {
     let disk = tempfile::tempdir().expect("a folder");
     std::fs::create_dir_all(disk.path().join("trade")).expect("writable");
     std::fs::write(disk.path().join("trade/log.redb"), vec![7; 7 * 4096]).expect("writable");
-    let share = Share::new("trade", disk.path(), 8 * 4096);
+    let quota = DiskQuota::new("trade", disk.path(), 8 * 4096);
     let envelopes = (6_000..6_006).map(|nonce| signed(&transaction(channel, nonce, "more"), 1)).collect();
-    let (mut waiting, _, screened) = screen_with(&bench, envelopes, Asker::from_number(1), share.clone());
+    let (mut waiting, _, screened) = screen_with(&bench, envelopes, Asker::from_number(1), quota.clone());
     let accepted = screened.passed.flights.len();
     assert!((1..=3).contains(&accepted), "{accepted} of a kilobyte each are accepted beside 28 KiB of 32");
     assert_eq!(screened.refused, vec!["busy"; 6 - accepted]);
@@ -224,9 +225,9 @@ fn what_is_accepted_counts_into_the_channels_part_of_the_disk() {
         matches!(answer(waiting), Some(SubmitResult::Refused { refusal: SubmitRefusal::Busy { .. }, .. }))
     };
     assert!(waiting[accepted..].iter_mut().all(busy));
-    assert!(share.under_way() > 1024 * accepted as u64);
+    assert!(quota.under_way() > 1024 * accepted as u64);
     drop(screened);
-    assert_eq!(share.under_way(), 0);
+    assert_eq!(quota.under_way(), 0);
 }
 
 #[test]
@@ -446,7 +447,7 @@ fn a_screening_that_pauses_comes_to_the_same() {
     let mut envelopes: Vec<Envelope> = (0..40).map(|nonce| signed(&transaction(channel, nonce, ""), 1)).collect();
     envelopes[7].signatures[0].signature = Signature([1; 64]);
     let credits = Arc::new(Credits::default());
-    let batch: Vec<Arrival> =
+    let batch: Vec<Submitted> =
         envelopes.iter().map(|envelope| arrival(envelope.clone(), Wait::Committed, &credits).1).collect();
     let mut step = screening(&bench, Duration::ZERO).screen(batch).expect("readable");
     let mut pauses = 0;

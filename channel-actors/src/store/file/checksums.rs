@@ -118,11 +118,11 @@ const fn bytes_of_pages(length: u64) -> u64 {
 #[derive(Debug)]
 struct Summed {
     backend: Backend,
-    inner: Mutex<Inner>,
+    inner: Mutex<ChecksumsInner>,
 }
 
 #[derive(Debug)]
-struct Inner {
+struct ChecksumsInner {
     mark: Mark,
     /// The first page, as it was written last.
     first: Vec<u8>,
@@ -172,14 +172,14 @@ fn open_with(backend: Backend, found_wrong: fn(io::Error) -> io::Result<Mark>) -
         None => return Err(io::Error::new(io::ErrorKind::InvalidData, "it holds no pages with sums")),
     };
     let first_is_sure = matches!(mark, Mark::Closed(_));
-    let inner = Inner { mark, first, first_is_sure, fresh: BTreeMap::new(), changes: 0, synced: 0 };
+    let inner = ChecksumsInner { mark, first, first_is_sure, fresh: BTreeMap::new(), changes: 0, synced: 0 };
     Ok(Box::new(Summed { backend, inner: Mutex::new(inner) }))
 }
 
 impl Summed {
     /// Not held while the disk works, but at the first change and at the end. Nothing is left half done where it could
     /// panic.
-    fn lock(&self) -> MutexGuard<'_, Inner> {
+    fn lock(&self) -> MutexGuard<'_, ChecksumsInner> {
         self.inner.lock().unwrap_or_else(PoisonError::into_inner)
     }
 

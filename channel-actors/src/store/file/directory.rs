@@ -19,22 +19,22 @@ use std::sync::OnceLock;
 /// The summary of a store that is closed.
 const SUMMARY: &str = "summary";
 /// The newest blocks of a log that is open.
-const JOURNAL: &str = "journal";
+const WAL: &str = "wal";
 
 /// A storage backend of any kind.
 pub type Backend = Box<dyn StorageBackend>;
 
 /// Where a log that is open keeps blocks that are on disk and not in it yet.
-pub trait JournalFile: Send + Sync {
-    /// The journal, if there is one.
+pub trait WalFile: Send + Sync {
+    /// The write-ahead log, if there is one.
     fn open(&self) -> Result<Option<Backend>, StoreError>;
-    /// An empty journal where there was none. It is found by [`Self::open`] from now on, whatever happens.
+    /// An empty write-ahead log where there was none. It is found by [`Self::open`] from now on, whatever happens.
     fn create(&self) -> Result<Backend, StoreError>;
-    /// Removes the journal, if there is one. It may be back after a power loss.
+    /// Removes the write-ahead log, if there is one. It may be back after a power loss.
     fn remove(&self) -> Result<(), StoreError>;
 }
 
-/// The files of a channel: log with journal, state, and the summary of a store that is closed.
+/// The files of a channel: log with write-ahead log, state, and the summary of a store that is closed.
 pub trait StoreFiles: Send + Sync {
     /// An empty log. [`StoreError::Exists`] when there is one.
     fn create_log(&self) -> Result<Backend, StoreError>;
@@ -42,8 +42,8 @@ pub trait StoreFiles: Send + Sync {
     fn publish_log(&self) -> Result<(), StoreError>;
     /// The log. [`StoreError::Missing`] when there is none.
     fn open_log(&self) -> Result<Backend, StoreError>;
-    /// The log's journal.
-    fn journal(&self) -> Box<dyn JournalFile>;
+    /// The log's write-ahead log.
+    fn wal(&self) -> Box<dyn WalFile>;
     /// The state; empty when there is none.
     fn open_state(&self) -> Result<Backend, StoreError>;
     /// Puts a state that is broken, and why, where a person can look at it, so that `open_state` gives an empty one.
@@ -67,7 +67,7 @@ pub trait StoreFiles: Send + Sync {
     }
 }
 
-/// `log.redb`, `journal` and `state.redb` in a directory of their own.
+/// `log.redb`, `wal` and `state.redb` in a directory of their own.
 #[derive(Clone, Debug)]
 pub struct Directory(pub PathBuf);
 
@@ -139,7 +139,7 @@ impl StoreFiles for Directory {
         self.open("log.redb", OpenOptions::new().read(true).write(true))
     }
 
-    fn journal(&self) -> Box<dyn JournalFile> {
+    fn wal(&self) -> Box<dyn WalFile> {
         Box::new(self.clone())
     }
 
@@ -186,13 +186,13 @@ impl StoreFiles for Directory {
     }
 }
 
-impl JournalFile for Directory {
+impl WalFile for Directory {
     fn open(&self) -> Result<Option<Backend>, StoreError> {
-        if_there(Directory::open(self, JOURNAL, OpenOptions::new().read(true).write(true)))
+        if_there(Directory::open(self, WAL, OpenOptions::new().read(true).write(true)))
     }
 
     fn create(&self) -> Result<Backend, StoreError> {
-        let backend = Directory::open(self, JOURNAL, OpenOptions::new().read(true).write(true).create_new(true))?;
+        let backend = Directory::open(self, WAL, OpenOptions::new().read(true).write(true).create_new(true))?;
         match self.sync() {
             Ok(()) => Ok(backend),
             Err(error) => self.remove().and(Err(error)),
@@ -200,9 +200,9 @@ impl JournalFile for Directory {
     }
 
     fn remove(&self) -> Result<(), StoreError> {
-        let path = self.path(JOURNAL);
+        let path = self.path(WAL);
         match fs::remove_file(&path) {
-            Err(error) if error.kind() != io::ErrorKind::NotFound => Err(failed("removing the journal", &path)(error)),
+            Err(error) if error.kind() != io::ErrorKind::NotFound => Err(failed("removing the wal", &path)(error)),
             _ => Ok(()),
         }
     }
@@ -242,7 +242,7 @@ impl StoreFiles for Inspected {
         self.directory.open_read_only("log.redb")?.ok_or_else(|| StoreError::Missing(self.directory.0.clone()))
     }
 
-    fn journal(&self) -> Box<dyn JournalFile> {
+    fn wal(&self) -> Box<dyn WalFile> {
         Box::new(LookedAt(self.directory.clone()))
     }
 
@@ -260,12 +260,12 @@ impl StoreFiles for Inspected {
     }
 }
 
-/// A journal that stays as it is.
+/// A write-ahead log that stays as it is.
 struct LookedAt(Directory);
 
-impl JournalFile for LookedAt {
+impl WalFile for LookedAt {
     fn open(&self) -> Result<Option<Backend>, StoreError> {
-        self.0.open_read_only(JOURNAL)
+        self.0.open_read_only(WAL)
     }
 
     fn create(&self) -> Result<Backend, StoreError> {

@@ -10,7 +10,7 @@ use crate::limits::DISK_LOOK;
 use crate::runtime::memory::StoreMemory;
 use crate::runtime::tasks::Tasks;
 use crate::store::error::StoreError;
-use crate::store::file::directory::{Backend, JournalFile, StoreFiles, locks_of};
+use crate::store::file::directory::{Backend, StoreFiles, WalFile, locks_of};
 use redb::StorageBackend;
 use rustix::fs::{StatVfsMountFlags, statvfs};
 use std::fmt;
@@ -33,7 +33,7 @@ pub enum DiskTrouble {
     Exhausted,
     /// The file system is read-only.
     ReadOnly,
-    /// The directory is not where its fence says: nothing may be sealed (`fence.rs`). Until the process ends.
+    /// The directory is not where its fence says: nothing may be sealed (`peer/fence.rs`). Until the process ends.
     Fenced,
 }
 
@@ -76,21 +76,21 @@ impl DiskTrouble {
 
 /// The file system that holds the channels of a peer. Cheap to clone.
 #[derive(Clone, Debug)]
-pub struct Disk(Arc<Shared>);
+pub struct Disk(Arc<DiskShared>);
 
 #[derive(Debug)]
-struct Shared {
+struct DiskShared {
     directory: PathBuf,
     reserve_max: u64,
     trouble: watch::Sender<Option<DiskTrouble>>,
-    inner: Mutex<Inner>,
+    inner: Mutex<DiskInner>,
     changed: Condvar,
-    /// What the stores on it share.
+    /// What the stores on it quota.
     memory: OnceLock<StoreMemory>,
 }
 
 #[derive(Debug, Default)]
-struct Inner {
+struct DiskInner {
     /// Writes that wait for room where the file system shows some: a quota, or a look that is not fresh.
     stuck: usize,
     /// The peer closes: nothing waits any more.
@@ -103,7 +103,7 @@ impl Disk {
     /// The file system of a directory; `reserve_max` bytes of it are kept free, at most a sixteenth of it. A thread
     /// looks at it as long as this lives.
     pub fn watch(directory: &Path, reserve_max: u64, tasks: &Tasks) -> io::Result<Self> {
-        let disk = Self(Arc::new(Shared {
+        let disk = Self(Arc::new(DiskShared {
             directory: directory.to_owned(),
             reserve_max,
             trouble: watch::Sender::new(None),
@@ -140,7 +140,7 @@ impl Disk {
     }
 
     /// From now on stores that are opened on it share this memory.
-    pub(crate) fn share(&self, memory: StoreMemory) {
+    pub(crate) fn quota(&self, memory: StoreMemory) {
         self.0.memory.get_or_init(|| memory);
     }
 
@@ -172,7 +172,7 @@ impl Disk {
         self.0.changed.notify_all();
     }
 
-    fn lock(&self) -> MutexGuard<'_, Inner> {
+    fn lock(&self) -> MutexGuard<'_, DiskInner> {
         self.0.inner.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
@@ -253,7 +253,7 @@ impl Drop for Stuck<'_> {
     }
 }
 
-fn look_on(watched: &Weak<Shared>) {
+fn look_on(watched: &Weak<DiskShared>) {
     loop {
         std::thread::park_timeout(DISK_LOOK);
         let Some(shared) = watched.upgrade() else { return };
@@ -267,13 +267,13 @@ pub(crate) struct Waiting {
     disk: Disk,
 }
 
-/// A journal whose writes wait for room.
+/// A write-ahead log whose writes wait for room.
 struct WaitingJournal {
-    file: Box<dyn JournalFile>,
+    file: Box<dyn WalFile>,
     disk: Disk,
 }
 
-impl JournalFile for WaitingJournal {
+impl WalFile for WaitingJournal {
     fn open(&self) -> Result<Option<Backend>, StoreError> {
         self.file.open().map(|backend| backend.map(|backend| self.disk.waiting(backend)))
     }
@@ -300,8 +300,8 @@ impl StoreFiles for Waiting {
         self.files.open_log().map(|backend| self.disk.waiting(backend))
     }
 
-    fn journal(&self) -> Box<dyn JournalFile> {
-        Box::new(WaitingJournal { file: self.files.journal(), disk: self.disk.clone() })
+    fn wal(&self) -> Box<dyn WalFile> {
+        Box::new(WaitingJournal { file: self.files.wal(), disk: self.disk.clone() })
     }
 
     fn open_state(&self) -> Result<Backend, StoreError> {

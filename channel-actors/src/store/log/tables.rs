@@ -1,5 +1,5 @@
-//! The tables of `log.redb`, their records, and the newest blocks, which are on disk in the journal and not in them yet:
-//! one view of both.
+//! The tables of `log.redb`, their records, and the newest blocks, which are on disk in the write-ahead log and not in
+//! them yet: one view of both.
 //!
 //! Each record carries a check, held against it on every read: rot is found where it is, not where it leads.
 //! Never here: locks, and the order in which blocks become readable (`log.rs`).
@@ -10,7 +10,7 @@ use crate::store::file::directory::says_corrupt;
 use crate::store::log::wal::Checked;
 use crate::store::{BlockRecord, FORMAT};
 use bytes::Bytes;
-use ledger_classes::merkle::{self, CompactRange, Node, PathError};
+use ledger_classes::merkle::{self, CompactRange, MerklePathError, Node};
 use ledger_classes::primitives::hash::Hash;
 use redb::{
     Database, ReadOnlyTable, ReadTransaction, ReadableDatabase, ReadableTable, ReadableTableMetadata, TableDefinition,
@@ -113,7 +113,7 @@ fn reading_at<E: Into<redb::Error>>(operation: &'static str, height: u64) -> imp
     }
 }
 
-/// A block that is on disk, in the journal, and not in the tables yet.
+/// A block that is on disk, in the write-ahead log, and not in the tables yet.
 pub(in crate::store) struct Newest {
     pub(in crate::store) block: Checked,
     /// The history's nodes that it completes.
@@ -228,7 +228,7 @@ impl Tables {
     /// what the store said is kept aside and returned.
     pub(in crate::store) fn over_nodes<T>(
         &self,
-        answer: impl FnOnce(&dyn Fn(u8, u64) -> Option<Hash>) -> Result<T, PathError>,
+        answer: impl FnOnce(&dyn Fn(u8, u64) -> Option<Hash>) -> Result<T, MerklePathError>,
     ) -> Result<T, StoreError> {
         let failure = RefCell::new(None);
         let node = |level, index| self.node(level, index).map_err(|error| failure.replace(Some(error))).ok();
@@ -236,10 +236,10 @@ impl Tables {
         match (failure.take(), answer) {
             (Some(error), _) => Err(error),
             (None, Ok(answer)) => Ok(answer),
-            (None, Err(PathError::OutOfBounds { index, size })) => {
+            (None, Err(MerklePathError::OutOfBounds { index, size })) => {
                 Err(StoreError::OutsideHistory { size, asked: index })
             }
-            (None, Err(error @ PathError::MissingNode { .. })) => corrupt(error.to_string()),
+            (None, Err(error @ MerklePathError::MissingNode { .. })) => corrupt(error.to_string()),
         }
     }
 }

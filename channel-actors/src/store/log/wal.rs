@@ -1,7 +1,7 @@
-//! `journal`: the newest small blocks, each on disk with one write and one sync, until as many as are worth a
+//! `wal`: the newest small blocks, each on disk with one write and one sync, until as many as are worth a
 //! transaction of redb go into the log together. A log that was closed has none.
 //!
-//! Always: a record is on disk when [`Journal::put`] returns; no record is overwritten before the log holds its block.
+//! Always: a record is on disk when [`Wal::put`] returns; no record is overwritten before the log holds its block.
 //! A record is written twice, side by side: rot in one copy loses nothing, and torn writes leave either a whole one or a
 //! block that was never acknowledged. Records begin at sectors and are found wherever they are, by a check under a key
 //! that no one outside knows: bytes of a block, which others choose, are never taken for a record. Those of heights that
@@ -11,7 +11,7 @@
 use crate::runtime::mutants::{Mutant, planted};
 use crate::store::error::StoreError;
 use crate::store::file::check::{CHECK_BYTES, Check, check, under};
-use crate::store::file::directory::{Backend, JournalFile};
+use crate::store::file::directory::{Backend, WalFile};
 use crate::store::{BlockRecord, FORMAT};
 use bytes::Bytes;
 use ledger_classes::primitives::hash::Hash;
@@ -21,15 +21,15 @@ use std::io;
 
 /// What a disk writes whole: records begin at such borders, so that writing one changes no sector of another.
 const SECTOR: usize = 512;
-/// Bytes of a new journal. It doubles up to its bound when it is full.
+/// Bytes of a new write-ahead log. It doubles up to its bound when it is full.
 const BYTES_MIN: usize = 64 * 1024;
-/// Bytes of a file that is taken for a journal at all, and so of a journal.
+/// Bytes of a file that is taken for a write-ahead log at all, and so of a write-ahead log.
 const BYTES_READ_MAX: usize = 64 * 1024 * 1024;
 /// A block larger than this part of the bound goes into the log at once: the copy would cost more than it saves.
 const LARGE_PART: usize = 8;
-/// Blocks since opening that go into the log at once: a channel that wakes for a few needs no journal.
+/// Blocks since opening that go into the log at once: a channel that resumes for a few needs no write-ahead log.
 const DIRECT_BLOCKS: u64 = 4;
-/// The same after no journal could be made.
+/// The same after no write-ahead log could be made.
 const DIRECT_BLOCKS_WITHOUT: u64 = 1_000;
 
 const KEY_BYTES: usize = 32;
@@ -59,9 +59,9 @@ impl Checked {
     }
 }
 
-/// The journal of a log.
-pub(in crate::store) struct Journal {
-    file: Box<dyn JournalFile>,
+/// The write-ahead log of a log.
+pub(in crate::store) struct Wal {
+    file: Box<dyn WalFile>,
     bytes_max: usize,
     /// Blocks that still go into the log at once.
     direct: u64,
@@ -77,44 +77,44 @@ struct Open {
     end: usize,
 }
 
-impl Journal {
-    fn new(file: Box<dyn JournalFile>, bytes_max: usize) -> Self {
+impl Wal {
+    fn new(file: Box<dyn WalFile>, bytes_max: usize) -> Self {
         Self { file, bytes_max: bytes_max.min(BYTES_READ_MAX), direct: DIRECT_BLOCKS, open: None }
     }
 
-    /// A journal of at most so many bytes, of a new log. What an earlier log left there is removed.
-    pub(in crate::store) fn create(file: Box<dyn JournalFile>, bytes_max: usize) -> Result<Self, StoreError> {
+    /// A write-ahead log of at most so many bytes, of a new log. What an earlier log left there is removed.
+    pub(in crate::store) fn create(file: Box<dyn WalFile>, bytes_max: usize) -> Result<Self, StoreError> {
         file.remove()?;
         Ok(Self::new(file, bytes_max))
     }
 
-    /// The journal beside a log that holds `size` blocks, and the blocks that it holds beyond these. Put none before they
-    /// are in the log, and [`Self::remove`] was called.
+    /// The write-ahead log beside a log that holds `size` blocks, and the blocks that it holds beyond these. Put none
+    /// before they are in the log, and [`Self::remove`] was called.
     pub(in crate::store) fn open(
-        file: Box<dyn JournalFile>,
+        file: Box<dyn WalFile>,
         bytes_max: usize,
         size: u64,
     ) -> Result<(Self, Vec<Checked>), StoreError> {
-        let journal = Self::new(file, bytes_max);
-        let Some(backend) = journal.file.open()? else { return Ok((journal, Vec::new())) };
-        let length = backend.len().map_err(failed("measuring the journal"))?;
+        let wal = Self::new(file, bytes_max);
+        let Some(backend) = wal.file.open()? else { return Ok((wal, Vec::new())) };
+        let length = backend.len().map_err(failed("measuring the wal"))?;
         let length = usize::try_from(length).ok().filter(|length| *length <= BYTES_READ_MAX);
-        let length = length.ok_or_else(|| StoreError::Corrupt("the journal is too long to be one".into()))?;
+        let length = length.ok_or_else(|| StoreError::Corrupt("the wal is too long to be one".into()))?;
         let mut bytes = vec![0; length];
-        backend.read(0, &mut bytes).map_err(failed("reading the journal"))?;
+        backend.read(0, &mut bytes).map_err(failed("reading the wal"))?;
         match decode_head(&bytes) {
             Some((_, length)) if length > bytes.len() => {
-                Err(StoreError::Corrupt(format!("the journal is cut off: {} of {length} bytes", bytes.len())))
+                Err(StoreError::Corrupt(format!("the wal is cut off: {} of {length} bytes", bytes.len())))
             }
-            Some((key, _)) => Ok((journal, find(&bytes, &key, size)?)),
+            Some((key, _)) => Ok((wal, find(&bytes, &key, size)?)),
             // A crash while it was made: no record is written before its head is on disk.
-            None if bytes.iter().skip(SECTOR).all(|byte| *byte == 0) => Ok((journal, Vec::new())),
-            None => Err(StoreError::Corrupt("the head of the journal does not match its check".into())),
+            None if bytes.iter().skip(SECTOR).all(|byte| *byte == 0) => Ok((wal, Vec::new())),
+            None => Err(StoreError::Corrupt("the head of the wal does not match its check".into())),
         }
     }
 
-    /// Puts a block into the journal: it is on disk then. `false`, and nothing done, if it should go into the log, with
-    /// all that the journal holds, followed by [`Self::restart`].
+    /// Puts a block into the write-ahead log: it is on disk then. `false`, and nothing done, if it should go into the
+    /// log, with all that the write-ahead log holds, followed by [`Self::restart`].
     pub(in crate::store) fn put(&mut self, block: &Checked) -> Result<bool, StoreError> {
         let bytes = RECORD_HEAD_BYTES + block.record.block.len() + block.record.receipts.len();
         if bytes > self.bytes_max / LARGE_PART {
@@ -150,7 +150,7 @@ impl Journal {
         if planted(Mutant::AcknowledgedBeforeSync) {
             open.sync()?;
         }
-        open.backend.write(open.end as u64, &record).map_err(failed("writing the journal"))?;
+        open.backend.write(open.end as u64, &record).map_err(failed("writing the wal"))?;
         if !planted(Mutant::AcknowledgedBeforeSync) && !planted(Mutant::SyncLeftOut) {
             open.sync()?;
         }
@@ -169,7 +169,7 @@ impl Journal {
     pub(in crate::store) fn remove(&mut self) {
         self.release();
         if let Err(error) = self.file.remove() {
-            tracing::warn!(error = error.chain(), "a journal stays beside its log");
+            tracing::warn!(error = error.chain(), "a wal stays beside its log");
         }
     }
 
@@ -180,8 +180,8 @@ impl Journal {
 }
 
 impl Open {
-    /// A new journal, on disk. `None` if there can be none now: the log does without.
-    fn create(file: &dyn JournalFile, length: usize) -> Result<Option<Self>, StoreError> {
+    /// A new write-ahead log, on disk. `None` if there can be none now: the log does without.
+    fn create(file: &dyn WalFile, length: usize) -> Result<Option<Self>, StoreError> {
         let mut key = Key::default();
         if SystemRandom::new().fill(&mut key).is_err() {
             return Ok(None);
@@ -189,7 +189,7 @@ impl Open {
         let backend = match file.create() {
             Ok(backend) => backend,
             Err(error) => {
-                tracing::debug!(error = error.chain(), "no journal could be made");
+                tracing::debug!(error = error.chain(), "no wal could be made");
                 return Ok(None);
             }
         };
@@ -202,7 +202,7 @@ impl Open {
     /// Writes all of what is new, so that later syncs need not tell the file system of it. The head tells of it once it is
     /// on disk; the next sync is for the head, too.
     fn lengthen(&mut self, length: usize) -> Result<(), StoreError> {
-        let lengthening = || failed("lengthening the journal");
+        let lengthening = || failed("lengthening the wal");
         self.backend.set_len(length as u64).map_err(lengthening())?;
         self.backend.write(self.length as u64, &vec![0; length - self.length]).map_err(lengthening())?;
         self.sync()?;
@@ -212,7 +212,7 @@ impl Open {
     }
 
     fn sync(&self) -> Result<(), StoreError> {
-        self.backend.sync_data().map_err(failed("syncing the journal"))
+        self.backend.sync_data().map_err(failed("syncing the wal"))
     }
 }
 
@@ -221,9 +221,9 @@ fn failed(operation: &'static str) -> impl FnOnce(io::Error) -> StoreError {
 }
 
 fn encode_head(key: &Key, length: usize) -> Vec<u8> {
-    let length = u32::try_from(length).expect("a journal is bounded").to_le_bytes();
+    let length = u32::try_from(length).expect("a wal is bounded").to_le_bytes();
     let mut bytes = [&[FORMAT][..], key, &length].concat();
-    let sum = check(b"journal", &bytes);
+    let sum = check(b"wal", &bytes);
     bytes.extend_from_slice(&sum);
     bytes
 }
@@ -233,7 +233,7 @@ fn decode_head(bytes: &[u8]) -> Option<(Key, usize)> {
     let (content, sum) = bytes.get(..HEAD_BYTES)?.split_last_chunk::<CHECK_BYTES>()?;
     let (versioned, length) = content.split_last_chunk()?;
     match versioned {
-        [FORMAT, key @ ..] if check(b"journal", content) == *sum => {
+        [FORMAT, key @ ..] if check(b"wal", content) == *sum => {
             Some((key.try_into().ok()?, usize::try_from(u32::from_le_bytes(*length)).ok()?))
         }
         _ => None,
@@ -306,7 +306,7 @@ fn find(bytes: &[u8], key: &Key, size: u64) -> Result<Vec<Checked>, StoreError> 
     match found.keys().zip(size..).find(|(height, expected)| *height != expected) {
         None => Ok(found.into_values().collect()),
         Some((height, expected)) => {
-            Err(StoreError::Corrupt(format!("the journal holds block {height}, but neither it nor the log {expected}")))
+            Err(StoreError::Corrupt(format!("the wal holds block {height}, but neither it nor the log {expected}")))
         }
     }
 }

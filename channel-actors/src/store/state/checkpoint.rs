@@ -1,15 +1,16 @@
-//! Checkpoints: the layer of memory written to `state.redb` in key order, together with the height it reflects.
+//! Checkpoints: the memtable of memory written to `state.redb` in key order, together with the height it reflects.
 //!
-//! It goes to the disk in pieces, with pauses (`pace.rs`). Blocks are applied meanwhile, into a fresh layer: only the
-//! exchange of the layers waits for a block that is being applied, and the other way round. The written layer stays as
-//! a cache until the next one is frozen, unless the peer's stores hold more than they may. So a channel holds at most
-//! three times its dirty bound: active (up to twice, see [`Pressure`](crate::store::Pressure)) and frozen.
+//! It goes to the disk in pieces, with pauses (`store/file/throttle.rs`). Blocks are applied meanwhile, into a fresh
+//! memtable: only the exchange of the memtables waits for a block that is being applied, and the other way round. The
+//! written memtable stays as a cache until the next one is frozen, unless the peer's stores hold more than they may. So
+//! a channel holds at most three times its dirty bound: active (up to twice, see [`Pressure`](crate::store::Pressure))
+//! and frozen.
 
 use crate::store::error::StoreError;
 use crate::store::file::directory::catching;
 use crate::store::file::throttle::Paced;
 use crate::store::lock::{lock, read, write};
-use crate::store::state::memtable::Layer;
+use crate::store::state::memtable::Memtable;
 use crate::store::state::record::{Reflects, encode_reflects, encode_value};
 use crate::store::state::{META, PagesOf, STATE, State, TREE};
 use ledger_classes::primitives::hash::Hash;
@@ -41,7 +42,7 @@ impl State {
             return Ok(self.checkpointed());
         }
         self.check_open()?;
-        let (layer, tree, applied) = self.freeze();
+        let (memtable, tree, applied) = self.freeze();
         let height = applied - 1;
         // Blocks are executed meanwhile, and change what is not.
         let tree = tree.apart();
@@ -49,7 +50,7 @@ impl State {
             let reflects = Reflects { height, header_hash, tree: tree.clone() };
             let database = read(&self.database);
             let (database, paced) = database.as_ref().zip(self.paced.upgrade()).ok_or(StoreError::Closed)?;
-            catching(|| self.write_layer(database, &paced, &layer, &reflects))
+            catching(|| self.write_layer(database, &paced, &memtable, &reflects))
                 .map_err(StoreError::disk("writing a checkpoint"))
         });
         result.map_err(|error| self.latch.hold(error))?;
@@ -68,23 +69,23 @@ impl State {
         Ok(applied)
     }
 
-    /// Exchanges the active layer for an empty one; also the tree over the state, and how many blocks they and the file
+    /// Exchanges the active memtable for an empty one; also the tree over the state, and how many blocks they and the file
     /// reflect.
-    fn freeze(&self) -> (Arc<Layer>, StateTree, u64) {
+    fn freeze(&self) -> (Arc<Memtable>, StateTree, u64) {
         let _applying = lock(&self.applying);
         let mut inner = write(&self.inner);
         let next = Arc::new(inner.active.next());
-        let layer = std::mem::replace(&mut inner.active, next);
-        inner.frozen = Some(layer.clone());
+        let memtable = std::mem::replace(&mut inner.active, next);
+        inner.frozen = Some(memtable.clone());
         self.count(&inner);
-        (layer, inner.tree.clone(), inner.applied)
+        (memtable, inner.tree.clone(), inner.applied)
     }
 
     fn write_layer(
         &self,
         database: &Database,
         paced: &Paced,
-        layer: &Layer,
+        memtable: &Memtable,
         reflects: &Reflects,
     ) -> Result<(), redb::Error> {
         let before = database.begin_read()?;
@@ -94,7 +95,7 @@ impl State {
         transaction.set_quick_repair(true);
         let mut table = transaction.open_table(STATE)?;
         let mut record = Vec::new();
-        layer.for_each(|key, value| {
+        memtable.for_each(|key, value| {
             match value {
                 Some(value) => {
                     encode_value(key, value, &mut record);
@@ -125,7 +126,7 @@ impl State {
         saved.map_err(|Failed(error)| error)?;
         drop(table);
         let runs = read(&self.runs).last().cloned().unwrap_or_default();
-        let runs = runs.write(&before, &transaction, paced, &layer.transactions_in_order(), reflects.height + 1)?;
+        let runs = runs.write(&before, &transaction, paced, &memtable.transactions_in_order(), reflects.height + 1)?;
         transaction.open_table(META)?.insert("reflects", encode_reflects(reflects).as_slice())?;
         // Whoever reads the file from here on finds the runs of what it sees, before the commit and after it.
         write(&self.runs).push(runs.clone());

@@ -2,7 +2,7 @@
 //! by a hash of its key, which costs a third of what going down a tree does; the order of the keys stands beside that.
 //!
 //! Always: the versions of a key are in falling order of `since`; a version that some protected count can see is
-//! never dropped; a frozen layer never changes again.
+//! never dropped; a frozen memtable never changes again.
 //! "Count" is the number of applied blocks: a view with count `c` reflects heights `0..c`, and sees a version when
 //! `since <= c`.
 
@@ -71,7 +71,7 @@ pub(in crate::store) type Location = (u64, u32);
 
 /// Writes of a run of blocks.
 #[derive(Debug, Default)]
-pub(in crate::store) struct Layer {
+pub(in crate::store) struct Memtable {
     entries: RwLock<Entries>,
     transactions: RwLock<HashMap<Hash, Location, RandomState>>,
     bytes: AtomicUsize,
@@ -84,7 +84,7 @@ struct Entries {
     in_order: BTreeSet<Arc<[u8]>>,
 }
 
-impl Layer {
+impl Memtable {
     /// An empty one with room for as much as this one has: what follows is of that size, and maps that grow hold up those
     /// who read.
     pub(in crate::store) fn next(&self) -> Self {
@@ -149,12 +149,12 @@ impl Layer {
         transactions.iter().find_map(|(id, _)| index.get(id).map(|location| (*id, *location)))
     }
 
-    /// The value under `key` that `count` sees. Outer `None`: this layer says nothing; inner: it was removed.
+    /// The value under `key` that `count` sees. Outer `None`: this memtable says nothing; inner: it was removed.
     pub(in crate::store) fn at(&self, key: &[u8], count: u64) -> Option<Option<Value>> {
         read(&self.entries).by_key.get(key)?.at(count).map(|version| version.value.clone())
     }
 
-    /// The first key in `from..end` that this layer says something about at `count`, removed ones too.
+    /// The first key in `from..end` that this memtable says something about at `count`, removed ones too.
     pub(in crate::store) fn first(&self, from: &[u8], end: &[u8], count: u64) -> Option<(Vec<u8>, Option<Value>)> {
         if from >= end {
             return None;
@@ -167,7 +167,7 @@ impl Layer {
         })
     }
 
-    /// Gives the newest value of every key, in key order. Only for frozen layers: the lock is held throughout.
+    /// Gives the newest value of every key, in key order. Only for frozen memtables: the lock is held throughout.
     pub(in crate::store) fn for_each<E>(
         &self,
         mut visit: impl FnMut(&[u8], Option<&[u8]>) -> Result<(), E>,
@@ -176,7 +176,7 @@ impl Layer {
         entries.in_order.iter().try_for_each(|key| visit(key, entries.by_key[key].newest.value.as_deref()))
     }
 
-    /// The transactions of a frozen layer in the order of their ids.
+    /// The transactions of a frozen memtable in the order of their ids.
     pub(in crate::store) fn transactions_in_order(&self) -> Vec<(Hash, Location)> {
         let mut transactions: Vec<_> = read(&self.transactions).iter().map(|(id, place)| (*id, *place)).collect();
         transactions.sort_unstable_by_key(|(id, _)| *id);

@@ -3,18 +3,18 @@
 //!
 //! `CHANCERY_RUNS` runs (few without it) from the seed `CHANCERY_SEED` on (1 without it).
 
-use super::disk::{FILES, Fault, Image, JOURNAL, Loss, Machine};
+use super::disk::{FILES, Fault, Image, Loss, Machine, WAL};
 use super::*;
 use crate::test_support::{Random, seeds};
 
 /// Bounds so small that redb writes and reads pages in the middle of a transaction, or so large that it never does.
 pub(super) fn options(random: &mut Random) -> StoreOptions {
     let mut bytes = || [0, 16 << 10, 256 << 10][random.below(3)];
-    let (log_cache_bytes, state_cache_bytes, journal_bytes_max) = (bytes(), bytes(), bytes());
+    let (log_cache_bytes, state_cache_bytes, wal_bytes_max) = (bytes(), bytes(), bytes());
     StoreOptions {
         log_cache_bytes,
         state_cache_bytes,
-        journal_bytes_max,
+        wal_bytes_max,
         checkpoint_piece_bytes: [1 << 12, 1 << 16, 1 << 20][random.below(3)],
         checkpoint_interval_ms: u64::MAX,
         tree_bytes: [0, 1 << 20][random.below(2)],
@@ -144,7 +144,7 @@ fn a_machine_that_loses_power_again_and_again_loses_nothing_else() {
         for round in 0..6 {
             let fault = Fault::ALL[random.below(5)];
             assert_ne!(fault, Fault::Flip);
-            // The first life is long enough for a journal.
+            // The first life is long enough for a write-ahead log.
             let (left, more) = match round {
                 0 => (u64::MAX, 12),
                 _ => (random.below(80) as u64, 1 + random.below(12) as u64),
@@ -152,8 +152,8 @@ fn a_machine_that_loses_power_again_and_again_loses_nothing_else() {
             machine.arm(random.below(FILES), fault, left, random.below(5000));
             let until = store.log_tip().map_or(0, |tip| tip + 1) + more;
             let worked = work(&machine, &store, until, &mut random);
-            let journalled = machine.operations(JOURNAL, Fault::Sync) > 0;
-            assert!(round > 0 || journalled == (options.journal_bytes_max > 0), "seed {seed}: {journalled}");
+            let journalled = machine.operations(WAL, Fault::Sync) > 0;
+            assert!(round > 0 || journalled == (options.wal_bytes_max > 0), "seed {seed}: {journalled}");
             assert!(machine.fired() || worked.is_ok(), "seed {seed}, round {round}: {worked:?}");
             if random.below(3) == 0 {
                 // The fault may meet the last checkpoint too.

@@ -43,11 +43,8 @@ fn after_any_operation_that_fails_nothing_is_acknowledged_and_nothing_lost() {
         machine.arm(0, Fault::Sync, u64::MAX, 0);
         work_and_read(&machine, &store, &mut random).unwrap();
         let counts = Fault::ALL.map(|fault| [0, 1, 2].map(|file| machine.operations(file, fault)));
-        let [log, _, journal] = counts[Fault::Sync as usize];
-        assert!(
-            log / 2 + journal >= BLOCKS - 3,
-            "two syncs of the log or one of the journal for each block: {counts:?}"
-        );
+        let [log, _, wal] = counts[Fault::Sync as usize];
+        assert!(log / 2 + wal >= BLOCKS - 3, "two syncs of the log or one of the wal for each block: {counts:?}");
         drop(store);
         let mut tried = 0;
         for (fault, counts) in Fault::ALL.into_iter().zip(counts).filter(|(fault, _)| *fault != Fault::Flip) {

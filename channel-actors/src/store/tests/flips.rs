@@ -9,7 +9,7 @@ use ledger_classes::state::view::ReadError;
 
 const BLOCKS: u64 = 9;
 
-/// What a seed draws stays what it was when it was noted below. Bits of journals are flipped in `journal`.
+/// What a seed draws stays what it was when it was noted below. Bits of write-ahead logs are flipped in `wal`.
 fn options(random: &mut Random) -> StoreOptions {
     let mut bytes = || [0, 16 << 10, 256 << 10][random.below(3)];
     let (log_cache_bytes, state_cache_bytes) = (bytes(), bytes());
@@ -17,7 +17,7 @@ fn options(random: &mut Random) -> StoreOptions {
     StoreOptions {
         log_cache_bytes,
         state_cache_bytes,
-        journal_bytes_max: 0,
+        wal_bytes_max: 0,
         checkpoint_interval_ms,
         tree_bytes: 0,
         ..StoreOptions::default()

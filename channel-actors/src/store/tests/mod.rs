@@ -4,10 +4,10 @@
 mod crash;
 mod faults;
 mod flips;
-mod journal;
 mod model;
 mod rot;
 mod rules;
+mod wal;
 
 use super::*;
 pub(crate) use crate::simulation::disk;
@@ -56,7 +56,7 @@ pub(crate) fn apply_standard(store: &ChannelStore, height: u64) {
 pub(crate) fn database(directory: &Path, name: &str) -> redb::Database {
     let file = std::fs::OpenOptions::new().read(true).write(true).open(directory.join(name)).unwrap();
     let file = redb::backends::FileBackend::new(file).unwrap();
-    files::open_database(sums::open(Box::new(file)).unwrap(), 1 << 20).unwrap()
+    file::directory::open_database(file::checksums::open(Box::new(file)).unwrap(), 1 << 20).unwrap()
 }
 
 /// All entries of a view.

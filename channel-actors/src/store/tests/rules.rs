@@ -167,10 +167,10 @@ fn transactions_of_a_block_that_is_being_applied_are_not_visible() {
 fn a_transaction_is_found_in_each_layer() {
     let directory = tempfile::tempdir().unwrap();
     let store = filled(directory.path(), 2);
-    store.checkpoint().unwrap(); // 0 and 1 on disk and in the frozen layer
+    store.checkpoint().unwrap(); // 0 and 1 on disk and in the frozen memtable
     store.append(&record(2)).unwrap();
     apply_standard(&store, 2);
-    store.checkpoint().unwrap(); // 0 and 1 on disk only, 2 in the frozen layer
+    store.checkpoint().unwrap(); // 0 and 1 on disk only, 2 in the frozen memtable
     store.append(&record(3)).unwrap();
     assert_eq!(store.transaction(&id(3)).unwrap(), None, "not applied yet");
     apply_standard(&store, 3);

@@ -100,7 +100,8 @@ fn a_stranger_may_bring_what_the_cas_key_has_signed() {
     let mut ledger = ledger();
     let (beta, alpha) =
         (renew(&ledger, "beta", "b1 19990 23000", "b1"), renew(&ledger, "alpha", "a1 20000 23000", "a1"));
-    // Of two changes in one block a light client could be shown the one that never ruled: the second is in none, and comes again.
+    // Of two changes in one block a light client could be shown the one that never ruled: the second is in none, and
+    // comes again.
     let receipts = ledger.run(&[(&[9], vec![beta]), (&[9], vec![alpha.clone()])]);
     let codes: Vec<u16> = receipts.iter().map(|receipt| receipt.head.code).collect();
     assert_eq!(codes, [ResultCode::Done.number()]);

@@ -24,8 +24,8 @@ use crate::state::participant::{
 use crate::state::record;
 
 /// CA certificates read `ca of ORGANIZATION`, with anything behind `#` another of the same key (`wide` without an
-/// organization, `elsewhere` of another consortium, `expired`, `early`), and `sub of ORGANIZATION`, which the first has certified under number 200. A
-/// leaf reads `CA|SERIAL|ROLE/NAME|KEY`, and an answer `CA|SERIAL|REASON`.
+/// organization, `elsewhere` of another consortium, `expired`, `early`), and `sub of ORGANIZATION`, which the first has
+/// certified under number 200. A leaf reads `CA|SERIAL|ROLE/NAME|KEY`, and an answer `CA|SERIAL|REASON`.
 pub(super) struct Readable;
 
 pub(super) fn identity(name: &str) -> Identity {

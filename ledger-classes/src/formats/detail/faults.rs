@@ -27,8 +27,9 @@ impl From<WeakKeyError> for KeyFault {
 }
 
 numbered! {
-    /// What [`crate::state::participant::CertificatePaths`] refuses with. 1 to 49 the path, 50 to 99 a certificate's profile, 100 to
-    /// 119 an OCSP answer, 120 to 139 what a CA's key says, 140 to 159 what the channel says, 160 on the rules themselves.
+    /// What [`crate::state::participant::CertificatePaths`] refuses with. 1 to 49 the path, 50 to 99 a certificate's
+    /// profile, 100 to 119 an OCSP answer, 120 to 139 what a CA's key says, 140 to 159 what the channel says, 160 on
+    /// the rules themselves.
     PathFault {
         Empty = 1, "empty", "the certificate path is empty";
         Length = 2, "length", "the path has too many certificates";

@@ -1,6 +1,6 @@
-//! The parts of a state: keys whose first four bits are the same, which are those of one class. Each part has a root of its own,
-//! and a header's state root is over all of them, each blinded: who may read one part sees nothing of the others that could
-//! be guessed, however small they are.
+//! The parts of a state: keys whose first four bits are the same, which are those of one class. Each part has a root of
+//! its own, and a header's state root is over all of them, each blinded: who may read one part sees nothing of the
+//! others that could be guessed, however small they are.
 
 use super::proof::{ProofError, WAY_BYTES_MAX, Way};
 use super::{EMPTY, Pages, Path, StateTree};

@@ -74,8 +74,8 @@ impl Way {
         above || self.other.is_some_and(|other| other.path.part() != path.part())
     }
 
-    /// Its only encoded form: the number of steps (u16, little-endian); each step's bit (one byte) and hash; then 0, or 1 with
-    /// path and value's hash of the other key.
+    /// Its only encoded form: the number of steps (u16, little-endian); each step's bit (one byte) and hash; then 0, or
+    /// 1 with path and value's hash of the other key.
     pub(super) fn encode_into(&self, bytes: &mut Vec<u8>) {
         bytes.extend_from_slice(&u16::try_from(self.steps.len()).expect("256 steps at most").to_le_bytes());
         for (depth, beside) in &self.steps {

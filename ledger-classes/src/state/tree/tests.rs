@@ -299,7 +299,8 @@ fn what_a_block_writes_is_what_is_proven() {
     assert_eq!(proven(&StateTree::default(), &[0x11, 4], None), Ok(()), "nothing is in an empty tree");
 }
 
-/// Memory kept every bucket in which a key had changed, whole: a thousand keys of a million needed as much as twenty thousand.
+/// Memory kept every bucket in which a key had changed, whole: a thousand keys of a million needed as much as twenty
+/// thousand.
 #[test]
 fn of_buckets_that_changed_since_their_pages_memory_keeps_what_was_set() {
     let path = |number: u16| Path::of(&[&[0x11][..], &number.to_be_bytes()].concat());

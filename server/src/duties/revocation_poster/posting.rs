@@ -145,7 +145,7 @@ async fn found(channel: &ChannelHandle, batch: &Batch) -> Result<Vec<Found>, Una
             Some((keyspace::certificate(&issuer, revoked.id.serial.as_bytes()), revoked.compromised))
         })
         .collect();
-    // Of a peer with many channels most rest, and go on resting.
+    // Of a peer with many channels most are suspended and stay so.
     channel
         .glance(move |reader| {
             let found = |asked: &Option<(Vec<u8>, bool)>| {

@@ -136,8 +136,9 @@ impl Trust {
         let roots: Vec<Vec<u8>> = roots.into_iter().map(|der| der.0).collect();
         let RevocationEvidence { path, answer: signed } = &brought.evidence;
         let certificate = verify_revocation(path, signed, &roots, clock::now())?.certificate;
-        // The issuer is read of the path, in which nobody vouches for what stands behind a CA that is trusted here. A stranger's
-        // certificate there would put another CA's name to the answer, and the true one would be known already.
+        // The issuer is read of the path, in which nobody vouches for what stands behind a CA that is trusted here. A
+        // stranger's certificate there would put another CA's name to the answer, and the true one would be known
+        // already.
         if brought.id != *certificate.id() {
             return Err(EvidenceError::Path(PathError::UnknownIssuer).into());
         }

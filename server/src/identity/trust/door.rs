@@ -20,8 +20,9 @@ impl Trust {
 }
 
 impl Trust {
-    /// Whether a path is of an organization of which a CA here was replaced, and leads to none that it has now. A channel that
-    /// nobody else can change may list the old one still, and whoever has its key need not show its certificate.
+    /// Whether a path is of an organization of which a CA here was replaced, and leads to none that it has now. A
+    /// channel that nobody else can change may list the old one still, and whoever has its key need not show its
+    /// certificate.
     fn is_of_a_lost_authority(&self, path: &[HexBytes]) -> bool {
         let Some(Ok(claims)) = path.first().map(|leaf| LeafClaims::of_certificate(&leaf.0)) else { return false };
         let organization = claims.identity().organization();
@@ -41,8 +42,8 @@ impl Trust {
 }
 
 impl Trust {
-    /// Whether this peer knows that others have a CA's key, or that its certificate, DER, was revoked: by its folder, in which
-    /// another has replaced it, or by a list or an answer of who certified it.
+    /// Whether this peer knows that others have a CA's key, or that its certificate, DER, was revoked: by its folder,
+    /// in which another has replaced it, or by a list or an answer of who certified it.
     pub fn knows_as_compromised(&self, certificate: &HexBytes, key: KeyId) -> bool {
         self.successors.load().iter().any(|one| one.before == key) || self.revokes(std::slice::from_ref(certificate))
     }

@@ -1,15 +1,15 @@
-//! Channels that rest and wake under whatever is asked of them at that moment: nothing is refused, lost or done twice;
-//! what is known of one that rests survives a restart, and nothing false is believed.
+//! Channels that are suspended and resumed under whatever is asked of them at that moment: nothing is refused, lost or
+//! done twice; what is known of one that is suspended survives a restart, and nothing false is believed.
 
 #![allow(clippy::disallowed_methods, reason = "tests start tasks and threads as they like")]
 
-use crate::channel::passivation::Stage;
+use crate::channel::passivation::Activity;
 use crate::peer::directory_lock::lock_directory;
 use crate::peer::registry::RegistryOptions;
 use crate::peer::registry::idle::*;
 use crate::runtime::clock::Clock;
 use crate::runtime::metrics::Metrics;
-use crate::store::{Backend, Directory, Disk, JournalFile, StoreError, StoreFiles, StoreOptions};
+use crate::store::{Backend, Directory, Disk, StoreError, StoreFiles, StoreOptions, WalFile};
 use crate::test_support::{self, NOW, Random, envelope, key, seeds, transaction};
 use crate::{SubmitRefusal, SubmitResult, Unavailable, Wait};
 use ledger_classes::action::Action;
@@ -32,7 +32,7 @@ impl Clock for Hand {
     }
 }
 
-/// Long enough that nothing rests by itself in a test.
+/// Long enough that nothing is suspended by itself in a test.
 const LONG: Duration = Duration::from_secs(100_000);
 
 struct Peer {
@@ -49,12 +49,12 @@ impl Peer {
         self.folder.path().join(name)
     }
 
-    /// Opens the channels that there are; they rest after so long.
-    fn open(&self, rest_after: Duration) -> Arc<ChannelRegistry> {
-        ChannelRegistry::open(self.options(rest_after)).expect("opens")
+    /// Opens the channels that there are; they are suspended after so long.
+    fn open(&self, suspend_after: Duration) -> Arc<ChannelRegistry> {
+        ChannelRegistry::open(self.options(suspend_after)).expect("opens")
     }
 
-    fn options(&self, rest_after: Duration) -> RegistryOptions {
+    fn options(&self, suspend_after: Duration) -> RegistryOptions {
         RegistryOptions {
             memory: Default::default(),
             directory: self.folder.path().to_owned(),
@@ -66,7 +66,7 @@ impl Peer {
             disk_reserve_bytes: 0,
             channel_bytes_max: 0,
             store: StoreOptions { checkpoint_interval_ms: 10, ..StoreOptions::default() },
-            rest_after: Some(rest_after),
+            suspend_after: Some(suspend_after),
             metrics: Metrics::new(&mut Registry::default()),
             tasks: Tasks::default(),
         }
@@ -77,14 +77,14 @@ fn config(name: &str) -> ChannelConfig {
     ChannelConfig { name: name.into(), ..test_support::config() }
 }
 
-/// Waits until a channel rests.
+/// Waits until a channel is suspended.
 async fn rested(channel: &ChannelHandle) {
     loop {
-        let (stage, change) = channel.0.gate.next_change();
-        if stage == Stage::Resting {
+        let (activity, change) = channel.0.slot.next_change();
+        if activity == Activity::Suspended {
             return;
         }
-        change.await.expect("the sender is in the gate");
+        change.await.expect("the sender is in the slot");
     }
 }
 
@@ -142,9 +142,9 @@ async fn client(channel: ChannelHandle, number: u8, mut random: Random) -> Vec<S
 
 /// Waits for the next change of stage, if one comes by itself.
 async fn rested_or_used(channel: &ChannelHandle) {
-    let (stage, change) = channel.0.gate.next_change();
-    if stage != Stage::Resting {
-        change.await.expect("the sender is in the gate");
+    let (activity, change) = channel.0.slot.next_change();
+    if activity != Activity::Suspended {
+        change.await.expect("the sender is in the slot");
     }
 }
 
@@ -157,7 +157,7 @@ async fn whatever_is_asked_of_channels_that_rest_and_wake_is_done_once() {
         let mut clients = Vec::new();
         for name in ["left", "right"] {
             let channel = registry.create(config(name)).await.expect("made");
-            assert!(channel.rests(), "a new channel rests until it is used");
+            assert!(channel.is_suspended(), "a new channel rests until it is used");
             for number in 1..=3 {
                 let random = Random(random.below(usize::MAX) as u64);
                 clients.push((channel.clone(), actix::spawn(client(channel.clone(), number, random))));
@@ -186,7 +186,7 @@ async fn whatever_is_asked_of_channels_that_rest_and_wake_is_done_once() {
         let registry = peer.open(Duration::ZERO);
         for (name, tip) in ["left", "right"].into_iter().zip(heights) {
             let channel = registry.by_name(name).expect("there");
-            assert!(channel.rests() && channel.state() == LifeCycle::Serving, "seed {seed}: it is not opened");
+            assert!(channel.is_suspended() && channel.state() == LifeCycle::Serving, "seed {seed}: it is not opened");
             assert_eq!(channel.tip(), tip, "seed {seed}");
             let (mut blocks, mut seen) = (0, 0);
             for height in 1..=tip.height {
@@ -223,7 +223,7 @@ async fn auction(channel: &ChannelHandle) -> Time {
     ends
 }
 
-/// Between two marks it rests; each mark and the timer wake it.
+/// Between two marks it is suspended; each mark and the timer resume it.
 #[actix::test]
 async fn a_timer_wakes_a_channel_that_rests_also_after_a_restart() {
     for restart in [false, true] {
@@ -236,7 +236,7 @@ async fn a_timer_wakes_a_channel_that_rests_also_after_a_restart() {
             registry.drain().await;
             registry = peer.open(Duration::from_millis(1));
             channel = registry.by_name("main").expect("there");
-            assert!(channel.rests());
+            assert!(channel.is_suspended());
         }
         let mut subscription = channel.subscribe().expect("serves");
         loop {
@@ -296,13 +296,13 @@ async fn a_summary_is_believed_only_while_it_is_whole_and_the_log_is_the_same() 
     let look = async |what: &str, rests: bool| {
         let registry = peer.open(LONG);
         let channel = registry.by_name("main").expect("there");
-        assert_eq!(channel.rests() && channel.state() == LifeCycle::Serving, rests, "{what}");
+        assert_eq!(channel.is_suspended() && channel.state() == LifeCycle::Serving, rests, "{what}");
         registry.opened().await;
-        assert!(channel.rests(), "{what}: an opened one rests as well");
+        assert!(channel.is_suspended(), "{what}: an opened one rests as well");
         assert!(summary.exists(), "{what}");
         let height = channel.tip().height;
         done(&channel, envelope(id, 100 + height, 1)).await;
-        assert!(!channel.rests() && !summary.exists(), "{what}: it is gone before anything is written");
+        assert!(!channel.is_suspended() && !summary.exists(), "{what}: it is gone before anything is written");
         assert_eq!(channel.tip().height, height + 1, "{what}");
         registry.drain().await;
         height
@@ -355,7 +355,7 @@ async fn a_summary_that_disagrees_with_the_log_halts_the_channel_when_it_wakes()
     let store = ChannelStore::open(peer.path("main"), StoreOptions::default()).expect("opens");
     let tip = crate::Tip { hash: Hash([9; 32]), ..channel.tip() };
     let config = channel.config().expect("known");
-    put_away(
+    close_for_suspension(
         &store,
         &Directory(peer.path("main")),
         channel.id().expect("known"),
@@ -365,11 +365,11 @@ async fn a_summary_that_disagrees_with_the_log_halts_the_channel_when_it_wakes()
 
     let registry = peer.open(LONG);
     let channel = registry.by_name("main").expect("there");
-    assert!(channel.rests());
+    assert!(channel.is_suspended());
     let read = channel.read(|reader| Ok(reader.height())).await;
     let LifeCycle::Halted { reason } = channel.state() else { panic!("{:?}", channel.state()) };
     assert!(
-        reason.starts_with("it went to rest as channel") && reason.contains(&Hash([9; 32]).to_string()),
+        reason.starts_with("it was suspended as channel") && reason.contains(&Hash([9; 32]).to_string()),
         "{reason}"
     );
     assert_eq!(read, Err(Unavailable::Stopped { reason }));
@@ -427,8 +427,8 @@ impl StoreFiles for Scarce {
         self.files.open_log()
     }
 
-    fn journal(&self) -> Box<dyn JournalFile> {
-        self.files.journal()
+    fn wal(&self) -> Box<dyn WalFile> {
+        self.files.wal()
     }
 
     fn open_state(&self) -> Result<Backend, StoreError> {
@@ -452,7 +452,7 @@ impl StoreFiles for Scarce {
     }
 }
 
-/// Whoever takes the peer's last descriptors must not end the channels that rest.
+/// Whoever takes the peer's last descriptors must not end the channels that are suspended.
 #[actix::test]
 async fn one_that_finds_no_descriptors_is_stopped_for_the_moment_and_wakes_when_there_are_some() {
     let peer = Peer::new();
@@ -463,7 +463,7 @@ async fn one_that_finds_no_descriptors_is_stopped_for_the_moment_and_wakes_when_
     };
     let registry = ChannelRegistry::open_on(peer.options(LONG), Arc::new(files)).expect("opens");
     let channel = registry.create(config("main")).await.expect("made");
-    assert!(channel.rests());
+    assert!(channel.is_suspended());
     let id = channel.id().expect("known");
     none_left.store(true, Ordering::SeqCst);
     for nonce in 1..4 {
@@ -473,7 +473,7 @@ async fn one_that_finds_no_descriptors_is_stopped_for_the_moment_and_wakes_when_
         };
         assert!(posted.iter().all(refused), "{posted:?}");
         assert!(matches!(channel.read(|reader| Ok(reader.height())).await, Err(Unavailable::Stopped { .. })));
-        assert_eq!((channel.state(), channel.rests()), (LifeCycle::Serving, true));
+        assert_eq!((channel.state(), channel.is_suspended()), (LifeCycle::Serving, true));
     }
     none_left.store(false, Ordering::SeqCst);
     done(&channel, envelope(id, 1, 1)).await;
@@ -530,11 +530,11 @@ async fn what_was_posted_to_a_channel_that_rests_is_committed_by_a_drain() {
 #[test]
 fn where_many_are_awake_they_rest_sooner() {
     let minute = Duration::from_secs(60);
-    assert_eq!(patience(minute, AWAKE_MAX), minute);
-    assert!(patience(minute, AWAKE_MAX + 1) < minute / 10);
+    assert_eq!(patience(minute, ACTIVE_MAX), minute);
+    assert!(patience(minute, ACTIVE_MAX + 1) < minute / 10);
 }
 
-/// Two peers in one directory would seal two histories: while all rest, no file of redb's is locked.
+/// Two peers in one directory would seal two histories: while all are suspended, no file of redb's is locked.
 #[actix::test]
 async fn a_directory_belongs_to_one_peer_also_while_all_rest() {
     let peer = Peer::new();
@@ -543,5 +543,5 @@ async fn a_directory_belongs_to_one_peer_also_while_all_rest() {
     let held = lock_directory(peer.folder.path()).err().map(|error| error.kind());
     assert_eq!(held, Some(std::io::ErrorKind::ResourceBusy));
     registry.drain().await;
-    assert!(hold(Path::new(peer.folder.path())).is_ok());
+    assert!(lock_directory(Path::new(peer.folder.path())).is_ok());
 }

@@ -43,7 +43,7 @@ fn config(name: String) -> ChannelConfig {
     }
 }
 
-fn open(directory: &Path, rest_after: Duration) -> Arc<ChannelRegistry> {
+fn open(directory: &Path, suspend_after: Duration) -> Arc<ChannelRegistry> {
     let options = RegistryOptions {
         memory: Default::default(),
         directory: directory.to_owned(),
@@ -55,7 +55,7 @@ fn open(directory: &Path, rest_after: Duration) -> Arc<ChannelRegistry> {
         disk_reserve_bytes: 0,
         channel_bytes_max: 0,
         store: StoreOptions::default(),
-        rest_after: Some(rest_after),
+        suspend_after: Some(suspend_after),
         metrics: Metrics::new(&mut Registry::default()),
         tasks: channel_actors::runtime::tasks::Tasks::default(),
     };
@@ -92,7 +92,7 @@ async fn hundreds_of_channels_that_rest_hold_no_files_and_little_memory() {
     registry.drain().await;
     drop((registry, first));
 
-    // What the allocator kept of creating them is not theirs: counted over those that a start finds at rest.
+    // What the allocator kept of creating them is not theirs: counted over those that a start finds suspended.
     let before = memory();
     let began = std::time::Instant::now();
     let registry = open(folder.path(), Duration::from_secs(100_000));
@@ -103,7 +103,7 @@ async fn hundreds_of_channels_that_rest_hold_no_files_and_little_memory() {
     assert!(each < BYTES_MAX, "{each} bytes each");
     let channels = registry.list();
     assert_eq!(channels.len() as u64, CHANNELS + 1);
-    assert!(channels.iter().all(|channel| channel.rests() && channel.state() == LifeCycle::Serving));
+    assert!(channels.iter().all(|channel| channel.is_suspended() && channel.state() == LifeCycle::Serving));
     // They are all there.
     for channel in channels.iter().take(20) {
         assert_eq!(channel.glance(|reader| Ok(reader.height())).await, Ok(0));

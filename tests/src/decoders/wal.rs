@@ -1,5 +1,5 @@
-//! A journal beside the log of a channel (docs/formats/store.md). Its checks are made right first, as only who has its
-//! key could: without that hardly any bytes would come far.
+//! A write-ahead log beside the log of a channel (docs/formats/store.md). Its checks are made right first, as only who
+//! has its key could: without that hardly any bytes would come far.
 
 use bytes::Bytes;
 use channel_actors::store::{BlockRecord, ChannelStore, StoreError, StoreOptions};
@@ -43,7 +43,7 @@ fn block(height: u64) -> BlockRecord {
 fn made_right(bytes: &mut [u8]) {
     let Some(head) = bytes.get_mut(..HEAD) else { return };
     let (content, sum) = head.split_at_mut(HEAD - 8);
-    sum.copy_from_slice(&check(b"journal", content));
+    sum.copy_from_slice(&check(b"wal", content));
     let key = content[1..33].to_vec();
     let mut history = CompactRange::new();
     (0..BLOCKS).for_each(|height| drop(history.append(leaf_hash(&block(height).header_hash.0))));
@@ -79,11 +79,11 @@ fn beside() -> TempDir {
     home
 }
 
-/// A store with this journal is opened, or it says what is wrong with it; and then all of it can be read.
+/// A store with this write-ahead log is opened, or it says what is wrong with it; and then all of it can be read.
 ///
 /// # Panics
 /// If that does not hold.
-pub fn journal(bytes: &[u8]) {
+pub fn wal(bytes: &[u8]) {
     let mut bytes = bytes.to_vec();
     let _ = opened(&bytes);
     made_right(&mut bytes);
@@ -95,12 +95,12 @@ fn opened(bytes: &[u8]) -> Result<u64, String> {
     static HOME: Mutex<Option<TempDir>> = Mutex::new(None);
     let mut home = HOME.lock().unwrap_or_else(PoisonError::into_inner);
     let home = home.get_or_insert_with(beside).path();
-    std::fs::write(home.join("journal"), bytes).expect("writes");
+    std::fs::write(home.join("wal"), bytes).expect("writes");
     // Which changes no file.
     let (store, broken) = match ChannelStore::inspect(home, StoreOptions::default()) {
         Ok(opened) => opened,
         // A panic would be called a page that does not make sense.
-        Err(StoreError::Corrupt(why)) if why.contains("journal") => return Err(why),
+        Err(StoreError::Corrupt(why)) if why.contains("wal") => return Err(why),
         Err(error) => panic!("{error}"),
     };
     assert_eq!(broken, None);
@@ -135,7 +135,7 @@ mod tests {
             ("cut-off", Err("cut off")),
             ("gap", Err("neither it nor the log 4")),
         ] {
-            let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("../fuzz/corpus/journal").join(name);
+            let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("../fuzz/corpus/wal").join(name);
             let mut bytes = std::fs::read(path).expect("readable");
             made_right(&mut bytes);
             match (opened(&bytes), expected) {

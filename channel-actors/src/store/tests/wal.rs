@@ -1,11 +1,11 @@
-//! The journal: what it spares the log, what it must not lose, and what is not taken for a part of it.
+//! The write-ahead log: what it spares the log, what it must not lose, and what is not taken for a part of it.
 
 use super::disk::{Fault, Machine};
 use super::*;
 use std::fs;
 use twox_hash::XxHash3_64;
 
-/// Blocks that go into the log before a journal is made.
+/// Blocks that go into the log before a write-ahead log is made.
 const DIRECT: u64 = 4;
 const SECTOR: usize = 512;
 
@@ -13,14 +13,14 @@ fn options() -> StoreOptions {
     StoreOptions { checkpoint_interval_ms: u64::MAX, ..StoreOptions::default() }
 }
 
-/// A store that was not closed, and the blocks that its journal holds.
+/// A store that was not closed, and the blocks that its write-ahead log holds.
 fn left_open(blocks: u64) -> (tempfile::TempDir, Vec<u8>) {
     let directory = tempfile::tempdir().unwrap();
     let store = ChannelStore::create(directory.path(), options()).unwrap();
     (0..blocks).for_each(|height| store.append(&record(height)).unwrap());
     drop(store);
-    let journal = fs::read(directory.path().join("journal")).unwrap();
-    (directory, journal)
+    let wal = fs::read(directory.path().join("wal")).unwrap();
+    (directory, wal)
 }
 
 fn syncs(machine: &Machine) -> [u64; 2] {
@@ -37,7 +37,7 @@ fn a_small_block_is_one_sync_and_many_of_them_are_one_transaction() {
         syncs(&machine)
     };
     assert_eq!(append(0..DIRECT), [2 * DIRECT, 0]);
-    assert_eq!(append(DIRECT..DIRECT + 1), [0, 3], "two for the journal, one for the block");
+    assert_eq!(append(DIRECT..DIRECT + 1), [0, 3], "two for the wal, one for the block");
     // 64 KiB, doubled three times, less a sector for the head; a block is two.
     let room = (1024 - 1) / 2;
     assert_eq!(append(DIRECT + 1..DIRECT + room), [0, room - 1 + 3]);
@@ -47,12 +47,12 @@ fn a_small_block_is_one_sync_and_many_of_them_are_one_transaction() {
     let next = DIRECT + 2 * room;
     machine.arm(0, Fault::Sync, u64::MAX, 0);
     store.append(&BlockRecord { block: vec![1; 70_000].into(), ..record(next) }).unwrap();
-    let [log, journal] = syncs(&machine);
-    assert!(log >= 2 && journal == 0, "{log} {journal}: a third sync is redb's when the file grows");
+    let [log, wal] = syncs(&machine);
+    assert!(log >= 2 && wal == 0, "{log} {wal}: a third sync is redb's when the file grows");
     store.append(&record(next + 1)).unwrap();
     assert_eq!(syncs(&machine), [log, 1]);
     store.close().unwrap();
-    assert_eq!(syncs(&machine)[1], 1, "nothing is written to a journal that goes");
+    assert_eq!(syncs(&machine)[1], 1, "nothing is written to a wal that goes");
     let store = ChannelStore::open_on(&machine, options()).unwrap();
     assert_eq!(store.log_tip(), Some(next + 1));
     (0..next).for_each(|height| assert_eq!(store.block(height).unwrap(), Some(record(height).block)));
@@ -88,9 +88,9 @@ fn answers_are_the_same_wherever_the_blocks_are() {
 }
 
 #[test]
-fn readers_see_each_block_while_blocks_move_from_the_journal_to_the_log() {
+fn readers_see_each_block_while_blocks_move_from_the_wal_to_the_log() {
     let directory = tempfile::tempdir().unwrap();
-    let often = StoreOptions { journal_bytes_max: 16 * 1024, ..options() };
+    let often = StoreOptions { wal_bytes_max: 16 * 1024, ..options() };
     let store = ChannelStore::create(directory.path(), often).unwrap();
     store.append(&record(0)).unwrap();
     let done = std::sync::atomic::AtomicBool::new(false);
@@ -123,11 +123,11 @@ fn readers_see_each_block_while_blocks_move_from_the_journal_to_the_log() {
 }
 
 #[test]
-fn a_store_that_was_closed_has_no_journal_and_one_that_was_not_is_whole() {
-    let (directory, journal) = left_open(20);
-    assert_eq!(journal.len(), 64 * 1024);
+fn a_store_that_was_closed_has_no_wal_and_one_that_was_not_is_whole() {
+    let (directory, wal) = left_open(20);
+    assert_eq!(wal.len(), 64 * 1024);
     for _ in 0..2 {
-        // Each takes the journal over, and there is none until there are some more blocks.
+        // Each takes the write-ahead log over, and there is none until there are some more blocks.
         let store = ChannelStore::open(directory.path(), options()).unwrap();
         let next = store.log_tip().unwrap() + 1;
         (0..next).for_each(|height| assert_eq!(store.block(height).unwrap(), Some(record(height).block)));
@@ -136,15 +136,15 @@ fn a_store_that_was_closed_has_no_journal_and_one_that_was_not_is_whole() {
     let store = ChannelStore::open(directory.path(), options()).unwrap();
     assert_eq!(store.log_tip(), Some(21));
     store.close().unwrap();
-    assert!(!directory.path().join("journal").exists());
+    assert!(!directory.path().join("wal").exists());
     let store = ChannelStore::open(directory.path(), options()).unwrap();
     assert_eq!((store.log_tip(), store.block(21).unwrap()), (Some(21), Some(record(21).block)));
 }
 
 #[test]
-fn who_only_looks_sees_what_the_journal_holds() {
+fn who_only_looks_sees_what_the_wal_holds() {
     let (directory, _) = left_open(20);
-    let files = || ["log.redb", "state.redb", "journal"].map(|name| fs::read(directory.path().join(name)).unwrap());
+    let files = || ["log.redb", "state.redb", "wal"].map(|name| fs::read(directory.path().join(name)).unwrap());
     let before = files();
     let (store, broken) = ChannelStore::inspect(directory.path(), options()).unwrap();
     assert_eq!((store.log_tip(), broken), (Some(19), None));
@@ -155,16 +155,16 @@ fn who_only_looks_sees_what_the_journal_holds() {
 
 /// Nothing that was acknowledged goes missing, in the last record as little as in any other.
 #[test]
-fn a_journal_with_a_rotten_bit_loses_nothing_or_says_so() {
+fn a_wal_with_a_rotten_bit_loses_nothing_or_says_so() {
     const BLOCKS: u64 = 12;
-    let (directory, journal) = left_open(BLOCKS);
+    let (directory, wal) = left_open(BLOCKS);
     let log = fs::read(directory.path().join("log.redb")).unwrap();
     let (mut errors, mut mended) = (0, 0);
-    for at in (0..journal.len()).filter(|at| journal[*at] != 0).step_by(3) {
-        let mut rotten = journal.clone();
+    for at in (0..wal.len()).filter(|at| wal[*at] != 0).step_by(3) {
+        let mut rotten = wal.clone();
         rotten[at] ^= 1 << (at % 8);
         fs::write(directory.path().join("log.redb"), &log).unwrap();
-        fs::write(directory.path().join("journal"), &rotten).unwrap();
+        fs::write(directory.path().join("wal"), &rotten).unwrap();
         match ChannelStore::open(directory.path(), options()) {
             Ok(store) => {
                 mended += 1;
@@ -172,7 +172,7 @@ fn a_journal_with_a_rotten_bit_loses_nothing_or_says_so() {
                 (0..BLOCKS).for_each(|height| assert_eq!(store.block(height).unwrap(), Some(record(height).block)));
             }
             Err(StoreError::Corrupt(why)) => {
-                assert!(at < SECTOR && why.contains("head of the journal"), "byte {at}: {why}");
+                assert!(at < SECTOR && why.contains("head of the wal"), "byte {at}: {why}");
                 errors += 1;
             }
             Err(error) => panic!("byte {at}: {}", error.chain()),
@@ -182,38 +182,38 @@ fn a_journal_with_a_rotten_bit_loses_nothing_or_says_so() {
 }
 
 #[test]
-fn a_journal_that_is_cut_off_or_of_another_log_is_no_wrong_answer() {
-    let (directory, journal) = left_open(12);
+fn a_wal_that_is_cut_off_or_of_another_log_is_no_wrong_answer() {
+    let (directory, wal) = left_open(12);
     let log = fs::read(directory.path().join("log.redb")).unwrap();
-    let opened = |journal: &[u8]| {
+    let opened = |wal: &[u8]| {
         fs::write(directory.path().join("log.redb"), &log).unwrap();
-        fs::write(directory.path().join("journal"), journal).unwrap();
+        fs::write(directory.path().join("wal"), wal).unwrap();
         ChannelStore::open(directory.path(), options())
     };
-    for sectors in (1..=20).chain([64, journal.len() / SECTOR - 1]) {
-        let Err(StoreError::Corrupt(why)) = opened(&journal[..sectors * SECTOR]) else { panic!("{sectors} sectors") };
+    for sectors in (1..=20).chain([64, wal.len() / SECTOR - 1]) {
+        let Err(StoreError::Corrupt(why)) = opened(&wal[..sectors * SECTOR]) else { panic!("{sectors} sectors") };
         assert!(why.contains("of 65536 bytes"), "{why}");
     }
     // One whose head is not on disk yet holds nothing.
-    for bytes in [0, SECTOR, journal.len()] {
+    for bytes in [0, SECTOR, wal.len()] {
         let store = opened(&vec![0; bytes]).unwrap();
         assert_eq!(store.log_tip(), Some(DIRECT - 1));
         store.append(&record(DIRECT)).unwrap();
     }
     let (later, grown) = left_open(600);
     assert_eq!(grown.len(), 512 * 1024);
-    let later = fs::read(later.path().join("journal")).unwrap();
-    let Err(StoreError::Corrupt(why)) = opened(&later) else { panic!("opened beside another's journal") };
+    let later = fs::read(later.path().join("wal")).unwrap();
+    let Err(StoreError::Corrupt(why)) = opened(&later) else { panic!("opened beside another's wal") };
     assert!(why.contains("holds block 88, but neither it nor the log 4"), "{why}");
     // The same heights over other blocks.
     let other = tempfile::tempdir().unwrap();
     let store = ChannelStore::create(other.path(), options()).unwrap();
     store.append(&BlockRecord { header_hash: Hash([9; 32]), ..record(0) }).unwrap();
     (1..12).for_each(|height| store.append(&record(height)).unwrap());
-    let Err(StoreError::Corrupt(why)) = opened(&fs::read(other.path().join("journal")).unwrap()) else {
+    let Err(StoreError::Corrupt(why)) = opened(&fs::read(other.path().join("wal")).unwrap()) else {
         panic!("taken from another log")
     };
-    assert!(why.contains("block 4 of the journal follows another log"), "{why}");
+    assert!(why.contains("block 4 of the wal follows another log"), "{why}");
     let Err(StoreError::Corrupt(why)) = opened(&vec![1; 64 * 1024 * 1024 + 1]) else { panic!("endless") };
     assert!(why.contains("too long"), "{why}");
 }
@@ -226,55 +226,55 @@ fn bytes_of_a_block_are_never_taken_for_a_record() {
     let directory = tempfile::tempdir().unwrap();
     let store = ChannelStore::create(directory.path(), options()).unwrap();
     (0..5).for_each(|height| store.append(&record(height)).unwrap());
-    // The record of height 5 of another journal, at each of many borders; then what is around it is overwritten.
+    // The record of height 5 of another write-ahead log, at each of many borders; then what is around it is overwritten.
     let hostile = forged[3 * SECTOR..4 * SECTOR].repeat(20);
     for shift in 0..4 {
         let block = [vec![7; SECTOR - 105 + shift], hostile.clone()].concat();
         store.append(&BlockRecord { block: block.into(), ..record(5 + shift as u64) }).unwrap();
     }
     drop(store);
-    let path = directory.path().join("journal");
-    let mut journal = fs::read(&path).unwrap();
+    let path = directory.path().join("wal");
+    let mut wal = fs::read(&path).unwrap();
     let copy = (SECTOR + hostile.len() + record(5).receipts.len()).div_ceil(SECTOR);
     for sector in [3, 3 + copy] {
-        assert_eq!(journal[sector * SECTOR..][..9], [FORMAT, 5, 0, 0, 0, 0, 0, 0, 0]);
-        journal[sector * SECTOR..][..SECTOR].fill(0);
+        assert_eq!(wal[sector * SECTOR..][..9], [FORMAT, 5, 0, 0, 0, 0, 0, 0, 0]);
+        wal[sector * SECTOR..][..SECTOR].fill(0);
     }
-    assert!(journal.windows(40).any(|bytes| *bytes == hostile[..40]));
-    fs::write(&path, &journal).unwrap();
+    assert!(wal.windows(40).any(|bytes| *bytes == hostile[..40]));
+    fs::write(&path, &wal).unwrap();
     // The block that was hurt is missing, and nothing stands in for it.
     let Err(StoreError::Corrupt(why)) = ChannelStore::open(directory.path(), options()) else { panic!("taken") };
     assert!(why.contains("holds block 6, but neither it nor the log 5"), "{why}");
 }
 
 #[test]
-fn without_a_journal_blocks_go_into_the_log() {
+fn without_a_wal_blocks_go_into_the_log() {
     let directory = tempfile::tempdir().unwrap();
-    let none = StoreOptions { journal_bytes_max: 0, ..options() };
+    let none = StoreOptions { wal_bytes_max: 0, ..options() };
     let store = ChannelStore::create(directory.path(), none).unwrap();
     (0..9).for_each(|height| store.append(&record(height)).unwrap());
-    assert!(!directory.path().join("journal").exists());
+    assert!(!directory.path().join("wal").exists());
     drop(store);
     // Something is in the way of the name: the log does without.
     let store = ChannelStore::open(directory.path(), options()).unwrap();
-    fs::create_dir(directory.path().join("journal")).unwrap();
+    fs::create_dir(directory.path().join("wal")).unwrap();
     (9..20).for_each(|height| store.append(&record(height)).unwrap());
     drop(store);
-    fs::remove_dir(directory.path().join("journal")).unwrap();
+    fs::remove_dir(directory.path().join("wal")).unwrap();
     assert_eq!(ChannelStore::open(directory.path(), options()).unwrap().log_tip(), Some(19));
 }
 
 #[test]
-fn journal_records_are_those_of_the_format_document() {
-    let (_directory, journal) = left_open(6);
+fn wal_records_are_those_of_the_format_document() {
+    let (_directory, wal) = left_open(6);
     let check = |key: &[u8], content: &[u8]| {
         let seed = XxHash3_64::oneshot(key);
         XxHash3_64::oneshot_with_seed(seed, content).to_le_bytes()
     };
-    let key = &journal[1..33];
-    assert_eq!((journal[0], &journal[33..37]), (2, &(journal.len() as u32).to_le_bytes()[..]));
-    assert_eq!(journal[37..45], check(b"journal", &journal[..37])[..]);
-    assert!(journal[45..SECTOR].iter().all(|byte| *byte == 0));
+    let key = &wal[1..33];
+    assert_eq!((wal[0], &wal[33..37]), (2, &(wal.len() as u32).to_le_bytes()[..]));
+    assert_eq!(wal[37..45], check(b"wal", &wal[..37])[..]);
+    assert!(wal[45..SECTOR].iter().all(|byte| *byte == 0));
     let leaves: Vec<Hash> = (0..6).map(|height| merkle::leaf_hash(&record(height).header_hash.0)).collect();
     for height in [4u64, 5] {
         let BlockRecord { header_hash, block, receipts, .. } = record(height);
@@ -293,7 +293,7 @@ fn journal_records_are_those_of_the_format_document() {
         let secret = Hash::plain(&[b"chancery/content/1\0", key, &head]).0;
         let expected = [&head[..], &secret[..8], &block, &receipts].concat();
         for sector in [1, 2].map(|copy| 2 * (height as usize - 4) + copy) {
-            assert_eq!(journal[sector * SECTOR..][..expected.len()], expected);
+            assert_eq!(wal[sector * SECTOR..][..expected.len()], expected);
         }
     }
 }

@@ -1,4 +1,0 @@
-//! See `tests/src/decoders/journal.rs`; the corpus replays in `tests/tests/decoders.rs`.
-#![no_main]
-
-libfuzzer_sys::fuzz_target!(|bytes: &[u8]| tests::decoders::journal(bytes));
