@@ -23,6 +23,11 @@ pub fn leaf_hash(leaf: &[u8]) -> Hash {
     Hash::plain(&[&[0], leaf])
 }
 
+/// Hash of a leaf (RFC 9162 §2.1.1) whose bytes are in several parts.
+pub(crate) fn leaf_hash_of(parts: &[&[u8]]) -> Hash {
+    Hash::begun(&[0], parts)
+}
+
 /// Hash of a leaf whose bytes come behind what hides them ([`crate::formats::blinding`]).
 pub fn blinded_leaf_hash(blinding: &Hash, leaf: &[u8]) -> Hash {
     Hash::plain(&[&[0], &blinding.0, leaf])
@@ -30,7 +35,10 @@ pub fn blinded_leaf_hash(blinding: &Hash, leaf: &[u8]) -> Hash {
 
 /// Hash of an interior node (RFC 9162 §2.1.1).
 pub fn node_hash(left: &Hash, right: &Hash) -> Hash {
-    Hash::plain(&[&[1], &left.0, &right.0])
+    let mut bytes = [1; 65];
+    bytes[1..33].copy_from_slice(&left.0);
+    bytes[33..].copy_from_slice(&right.0);
+    Hash::of_node(&bytes)
 }
 
 /// Root of the tree without leaves: SHA-256 of nothing (RFC 9162 §2.1.1).

@@ -10,7 +10,7 @@
 
 use crate::merkle;
 use crate::primitives::codec::{Decode, Encode};
-use crate::primitives::hash::{Hash, Hasher, Tag};
+use crate::primitives::hash::{FirstBlock, Hash, Tag};
 use std::fmt;
 
 /// What a block's proposer draws from the system's randomness.
@@ -87,7 +87,7 @@ impl Blinded {
 
 /// The blindings of one block.
 #[derive(Clone)]
-pub struct Blinder(Hasher);
+pub struct Blinder(FirstBlock);
 
 /// Zeros behind the key of a block: tag, key and these are what SHA-256 takes in at once. So it is taken in once for a block,
 /// and each of its blindings costs half of what it would.
@@ -97,7 +97,7 @@ impl Blinder {
     /// Those of the block with this seed above the block whose header's hash is `previous`.
     pub fn new(seed: &BlindingSeed, previous: &Hash) -> Self {
         let key = Hash::tagged(Tag::Blindings, &[&seed.0, &previous.0]);
-        Self(Hasher::new(Tag::Blinding, &[&key.0, &FILL]))
+        Self(FirstBlock::new(Tag::Blinding, &[&key.0, &FILL]))
     }
 
     /// That of one thing.

@@ -278,21 +278,14 @@ pub fn writes_root(writes: &Writes, blinder: &Blinder) -> Hash {
 /// Leaf hashes of what a block wrote: a leaf is key length (u32, little-endian), key, then 0x00 for a removal or 0x01
 /// and the value.
 pub fn write_leaves(writes: &Writes) -> Vec<Hash> {
-    let mut bytes = Vec::with_capacity(256);
     writes
         .iter()
         .map(|(key, value)| {
-            bytes.clear();
-            bytes.extend_from_slice(&u32::try_from(key.len()).expect("keys are short").to_le_bytes());
-            bytes.extend_from_slice(key);
+            let length = u32::try_from(key.len()).expect("keys are short").to_le_bytes();
             match value {
-                Some(value) => {
-                    bytes.push(1);
-                    bytes.extend_from_slice(value);
-                }
-                None => bytes.push(0),
+                Some(value) => merkle::leaf_hash_of(&[&length, key, &[1], value]),
+                None => merkle::leaf_hash_of(&[&length, key, &[0]]),
             }
-            merkle::leaf_hash(&bytes)
         })
         .collect()
 }

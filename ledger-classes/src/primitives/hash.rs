@@ -2,7 +2,7 @@
 
 use crate::primitives::codec::{Decode, Encode};
 use serde::{Deserialize, Deserializer, Serialize, Serializer, de::Error as _};
-use sha2::{Digest as _, Sha256};
+use sha2::{Digest as _, Sha256, block_api::compress256};
 use std::fmt;
 
 /// What is hashed. The tags are listed here and nowhere else.
@@ -94,14 +94,52 @@ impl Hash {
 
     /// Hash of `parts` one after another under `tag`.
     pub fn tagged(tag: Tag, parts: &[&[u8]]) -> Self {
-        Self(Hasher::new(tag, parts).0.finalize().into())
+        match Short::of(&[tag.text().as_bytes(), &[0]], parts) {
+            Some(short) => short.hash(),
+            None => {
+                let mut hasher = Sha256::new_with_prefix(tag.text());
+                hasher.update([0]);
+                parts.iter().for_each(|part| hasher.update(part));
+                Self(hasher.finalize().into())
+            }
+        }
     }
 
     /// Plain SHA-256 of `parts` one after another: Merkle trees (RFC 9162) and nothing else.
     pub fn plain(parts: &[&[u8]]) -> Self {
-        let mut hasher = Sha256::new();
+        Self::begun(&[], parts)
+    }
+
+    /// [`Self::plain`] of a beginning and what follows it.
+    pub(crate) fn begun(begin: &[u8], parts: &[&[u8]]) -> Self {
+        if let Some(short) = Short::of(&[begin], parts) {
+            return short.hash();
+        }
+        let mut hasher = Sha256::new_with_prefix(begin);
         parts.iter().for_each(|part| hasher.update(part));
         Self(hasher.finalize().into())
+    }
+
+    /// [`Self::plain`] of so few bytes that they are two blocks: nodes and leaves of trees.
+    #[inline]
+    pub(crate) fn of_node<const N: usize>(bytes: &[u8; N]) -> Self {
+        const { assert!(N + LENGTH + 1 > BLOCK && N + LENGTH < 2 * BLOCK) };
+        let mut blocks = [[0; BLOCK]; 2];
+        let padded = blocks.as_flattened_mut();
+        padded[..N].copy_from_slice(bytes);
+        padded[N] = 0x80;
+        padded[2 * BLOCK - LENGTH..].copy_from_slice(&(N as u64 * 8).to_be_bytes());
+        let mut state = BEGIN;
+        compress256(&mut state, &blocks);
+        Self::of_state(state)
+    }
+
+    fn of_state(state: [u32; 8]) -> Self {
+        let mut hash = Self::ZERO;
+        for (bytes, word) in hash.0.as_chunks_mut().0.iter_mut().zip(state) {
+            *bytes = word.to_be_bytes();
+        }
+        hash
     }
 
     /// Parses exactly 64 lower-case hex digits.
@@ -110,23 +148,69 @@ impl Hash {
     }
 }
 
-/// A hash under a tag that has taken in its first bytes, for many that begin with the same.
-#[derive(Clone)]
-pub(crate) struct Hasher(Sha256);
+/// Bytes of what SHA-256 takes in at once.
+const BLOCK: usize = 64;
+/// Behind the bytes that are hashed come a bit, and their number in these.
+const LENGTH: usize = 8;
+/// Where SHA-256 begins (FIPS 180-4 §5.3.3).
+const BEGIN: [u32; 8] =
+    [0x6a09_e667, 0xbb67_ae85, 0x3c6e_f372, 0xa54f_f53a, 0x510e_527f, 0x9b05_688c, 0x1f83_d9ab, 0x5be0_cd19];
 
-impl Hasher {
-    /// Takes in the tag and `parts`.
+/// What is hashed is mostly some dozens of bytes in a few parts, which are all there: they are put together with what SHA-256
+/// ends with (FIPS 180-4 §5.1.1) and taken in at once. The library's buffer is for bytes that come one after the other.
+struct Short {
+    bytes: [[u8; BLOCK]; 4],
+    length: usize,
+}
+
+impl Short {
+    /// `None` if it is longer.
+    fn of(begin: &[&[u8]], rest: &[&[u8]]) -> Option<Self> {
+        let parts = || begin.iter().chain(rest);
+        if parts().map(|part| part.len()).sum::<usize>() > 4 * BLOCK - LENGTH - 1 {
+            return None;
+        }
+        let mut short = Self { bytes: [[0; BLOCK]; 4], length: 0 };
+        let bytes = short.bytes.as_flattened_mut();
+        for part in parts() {
+            bytes[short.length..][..part.len()].copy_from_slice(part);
+            short.length += part.len();
+        }
+        Some(short)
+    }
+
+    fn hash(self) -> Hash {
+        self.hash_behind(BEGIN, 0)
+    }
+
+    /// Behind so many bytes, whole blocks, after which SHA-256 is in this state.
+    fn hash_behind(mut self, mut state: [u32; 8], before: usize) -> Hash {
+        let blocks = (self.length + LENGTH) / BLOCK + 1;
+        let (bits, bytes) = ((before + self.length) as u64 * 8, self.bytes.as_flattened_mut());
+        bytes[self.length] = 0x80;
+        bytes[blocks * BLOCK - LENGTH..][..LENGTH].copy_from_slice(&bits.to_be_bytes());
+        compress256(&mut state, &self.bytes[..blocks]);
+        Hash::of_state(state)
+    }
+}
+
+/// What SHA-256 has taken in at once under a tag, for many hashes that begin with the same.
+#[derive(Clone)]
+pub(crate) struct FirstBlock([u32; 8]);
+
+impl FirstBlock {
+    /// Takes in the tag and `parts`, which are one block.
     pub(crate) fn new(tag: Tag, parts: &[&[u8]]) -> Self {
-        let mut hasher = Sha256::new();
-        hasher.update(tag.text().as_bytes());
-        hasher.update([0]);
-        parts.iter().for_each(|part| hasher.update(part));
-        Self(hasher)
+        let short = Short::of(&[tag.text().as_bytes(), &[0]], parts).filter(|short| short.length == BLOCK);
+        let mut state = BEGIN;
+        compress256(&mut state, &short.expect("one block").bytes[..1]);
+        Self(state)
     }
 
     /// The hash of those bytes and these.
-    pub(crate) fn with(&self, bytes: &[u8]) -> Hash {
-        Hash(self.0.clone().chain_update(bytes).finalize().into())
+    pub(crate) fn with<const N: usize>(&self, bytes: &[u8; N]) -> Hash {
+        const { assert!(N < BLOCK) };
+        Short::of(&[], &[bytes]).expect("less than a block").hash_behind(self.0, BLOCK)
     }
 }
 
@@ -224,6 +308,29 @@ mod tests {
         // Computed with: printf 'chancery/tx/1\0abc' | sha256sum
         assert_eq!(Hash::tagged(Tag::Transaction, &[b"a", b"bc"]), Hash::plain(&[b"chancery/tx/1\0abc"]));
         assert_ne!(Hash::tagged(Tag::Transaction, &[b"abc"]), Hash::tagged(Tag::Header, &[b"abc"]));
+    }
+
+    /// Around each border of a block, and of what is put together.
+    #[test]
+    fn short_and_long_bytes_are_hashed_as_the_library_does() {
+        let bytes: Vec<u8> = (0..400u32).map(|number| (number * 7 % 251) as u8).collect();
+        for length in 0..=bytes.len() {
+            let (begin, rest) = bytes[..length].split_at(length / 3);
+            let expected = Hash(Sha256::digest(&bytes[..length]).into());
+            assert_eq!(Hash::plain(&[begin, rest]), expected, "{length}");
+            assert_eq!(Hash::begun(begin, &[rest]), expected, "{length}");
+            match length {
+                56 => assert_eq!(Hash::of_node::<56>(&std::array::from_fn(|at| bytes[at])), expected),
+                119 => assert_eq!(Hash::of_node::<119>(&std::array::from_fn(|at| bytes[at])), expected),
+                _ => {}
+            }
+            let tagged = [b"chancery/tx/1\0", &bytes[..length]].concat();
+            assert_eq!(
+                Hash::tagged(Tag::Transaction, &[begin, rest]),
+                Hash(Sha256::digest(&tagged).into()),
+                "{length}"
+            );
+        }
     }
 
     #[test]

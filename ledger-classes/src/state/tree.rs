@@ -91,7 +91,7 @@ fn leaf_hash(path: &Path, value: &Hash) -> Hash {
     let mut bytes = [LEAF; 65];
     bytes[1..33].copy_from_slice(&path.0);
     bytes[33..].copy_from_slice(&value.0);
-    Hash::plain(&[&bytes])
+    Hash::of_node(&bytes)
 }
 
 /// Hash of the node over two parts that differ first in bit `depth`.
@@ -100,7 +100,7 @@ fn node_hash(depth: u16, left: &Hash, right: &Hash) -> Hash {
     bytes[1] = u8::try_from(depth).expect("different paths differ in one of 256 bits");
     bytes[2..34].copy_from_slice(&left.0);
     bytes[34..].copy_from_slice(&right.0);
-    Hash::plain(&[&bytes])
+    Hash::of_node(&bytes)
 }
 
 /// Hash over both parts of a set, one of which may have no keys.
