@@ -21,7 +21,7 @@ use crate::primitives::time::Time;
 use crate::state::participant::CertificatePaths;
 use crate::state::record;
 use crate::state::record::Record;
-use crate::state::view::{ReadError, ReadView, Value, Writes, first_over_counting};
+use crate::state::view::{Families, ReadError, ReadView, Value, Writes, first_over_counting};
 use std::cell::Cell;
 
 /// Who a unit of execution is from.
@@ -57,6 +57,8 @@ pub struct Context<'a> {
     time: Time,
     /// Written by what ran before in this block.
     block: Writes,
+    /// Families of that.
+    families: Families,
     /// Written by what runs now.
     journal: Writes,
     /// What the journal held at each key that was written since the first savepoint, in the order of writing: whoever
@@ -97,6 +99,7 @@ impl<'a> Context<'a> {
             height: input.height,
             time: input.time,
             block: Writes::new(),
+            families: Families::NONE,
             journal: Writes::new(),
             undo: Vec::new(),
             saved: false,
@@ -178,7 +181,10 @@ impl<'a> Context<'a> {
     /// What was written so far stays, whatever follows.
     pub(super) fn keep(&mut self) {
         // One by one: `append` merges the maps, which costs as much as the block is large, for each transaction.
-        self.block.extend(std::mem::take(&mut self.journal));
+        for (key, value) in std::mem::take(&mut self.journal) {
+            self.families.add(&key);
+            self.block.insert(key, value);
+        }
         self.forget_savepoints();
     }
 
@@ -339,7 +345,8 @@ impl<'a> Context<'a> {
 
     /// Reads a value.
     pub fn get_value(&self, key: &[u8]) -> Result<Option<Value>, ReadError> {
-        let value = match self.journal.get(key).or_else(|| self.block.get(key)) {
+        let before = || self.families.may_have(key).then(|| self.block.get(key)).flatten();
+        let value = match self.journal.get(key).or_else(before) {
             Some(value) => value.clone(),
             None => self.view.get(key)?,
         };

@@ -100,23 +100,55 @@ impl ReadView for MemoryState {
     }
 }
 
+/// The first bytes of keys, which are their families: most of what a transaction reads is of a family of which a block writes
+/// nothing, and need not be looked for among thousands of keys.
+#[derive(Clone, Debug)]
+pub(crate) struct Families([bool; 256]);
+
+impl Families {
+    /// Of no keys.
+    pub(crate) const NONE: Self = Self([false; 256]);
+
+    /// Those of these keys.
+    pub(crate) fn of(writes: &Writes) -> Self {
+        let mut families = Self::NONE;
+        writes.keys().for_each(|key| families.add(key));
+        families
+    }
+
+    /// With that of a key.
+    pub(crate) fn add(&mut self, key: &[u8]) {
+        self.0[Self::place(key)] = true;
+    }
+
+    /// Whether a key may be among those. False only for what is not.
+    pub(crate) fn may_have(&self, key: &[u8]) -> bool {
+        self.0[Self::place(key)]
+    }
+
+    fn place(key: &[u8]) -> usize {
+        key.first().copied().unwrap_or_default().into()
+    }
+}
+
 /// A view with writes laid over it. The lower view may itself be an overlay: blocks executed but not yet
 /// persisted stack up this way.
 pub struct Overlay<'a> {
     below: &'a dyn ReadView,
     writes: &'a Writes,
+    families: Families,
 }
 
 impl<'a> Overlay<'a> {
     /// Lays `writes` over `below`.
     pub fn new(below: &'a dyn ReadView, writes: &'a Writes) -> Self {
-        Self { below, writes }
+        Self { below, writes, families: Families::of(writes) }
     }
 }
 
 impl ReadView for Overlay<'_> {
     fn get(&self, key: &[u8]) -> Result<Option<Value>, ReadError> {
-        match self.writes.get(key) {
+        match self.families.may_have(key).then(|| self.writes.get(key)).flatten() {
             Some(value) => Ok(value.clone()),
             None => self.below.get(key),
         }
@@ -193,6 +225,16 @@ mod tests {
         assert_eq!(keys, ["b", "bb"]);
         assert_eq!(view.get(b"a"), Ok(None));
         assert_eq!(view.get(b"b").map(|value| value.map(|bytes| bytes.to_vec())), Ok(Some(b"x".to_vec())));
+    }
+
+    #[test]
+    fn a_family_of_which_nothing_was_written_is_told_from_one_of_which_something_was() {
+        let mut families = Families::of(&writes(&[("ab", None), ("cd", Some("1"))]));
+        let known = |families: &Families| ["", "a", "b", "cd", "d"].map(|key| families.may_have(key.as_bytes()));
+        assert_eq!(known(&families), [false, true, false, true, false]);
+        families.add(b"");
+        families.add(b"d");
+        assert_eq!(known(&families), [true, true, false, true, true]);
     }
 
     #[test]
