@@ -87,7 +87,7 @@ fn libraries_stay_in_their_rooms() {
         ("actix-web", &["server"]),
         ("cryptoki", &["ca"]),
         ("dashmap", &["channel-actors"]),
-        ("foldhash", &["channel-actors"]),
+        ("foldhash", &["channel-actors", "ledger-classes"]),
         ("pkcs8", &["ca"]),
         ("rcgen", &["ca"]),
         ("rpassword", &["server"]),

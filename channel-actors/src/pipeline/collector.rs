@@ -15,6 +15,7 @@ use crate::pipeline::place::Place;
 use crate::pipeline::submission::{Credit, Reply, SubmitResult, Waiter};
 use crate::pipeline::verifier::{PendingTransaction, VerifiedBatch};
 use crate::runtime::mutants::{Mutant, planted};
+use foldhash::quality::RandomState;
 use ledger_classes::formats::config::Limits;
 use ledger_classes::formats::receipt::Receipt;
 use ledger_classes::formats::transaction::VerifiedTransaction;
@@ -53,8 +54,9 @@ pub(crate) struct BlockOutcome {
 }
 
 struct UnderWay {
-    waiters: Vec<Waiter>,
-    credits: Vec<Credit>,
+    first: (Waiter, Credit),
+    /// Who sent the same, too.
+    others: Vec<(Waiter, Credit)>,
     place: Place,
     arrived: Instant,
 }
@@ -69,7 +71,7 @@ pub(crate) struct Collector {
     pool: Pool,
     /// How many transactions are offered for a block at most: fewer while budgets end before them.
     offer: usize,
-    under_way: HashMap<Hash, UnderWay>,
+    under_way: HashMap<Hash, UnderWay, RandomState>,
     /// Blocks proposed and not yet committed.
     depth: usize,
     /// Transactions of the newest of them, or of the last one.
@@ -91,7 +93,7 @@ impl Collector {
             early: BTreeMap::new(),
             pool: Pool::default(),
             offer: usize::MAX,
-            under_way: HashMap::new(),
+            under_way: HashMap::default(),
             depth: 0,
             newest: 0,
             executing: false,
@@ -122,13 +124,12 @@ impl Collector {
             let id = transaction.id();
             match self.under_way.get_mut(&id) {
                 Some(under_way) if waiter.waits() => {
-                    under_way.waiters.push(waiter);
-                    under_way.credits.push(credit);
+                    under_way.others.push((waiter, credit));
                 }
                 // Answered already; nothing of it stays.
                 Some(_) => {}
                 None => {
-                    let under_way = UnderWay { waiters: vec![waiter], credits: vec![credit], place, arrived };
+                    let under_way = UnderWay { first: (waiter, credit), others: Vec::new(), place, arrived };
                     self.under_way.insert(id, under_way);
                     self.pool.push(transaction, place, now);
                 }
@@ -145,8 +146,7 @@ impl Collector {
                     replies.push(Reply { waiter: lookup.waiter, result: SubmitResult::Accepted { id: lookup.id } });
                 }
                 Some(under_way) if lookup.waiter.waits() => {
-                    under_way.waiters.push(lookup.waiter);
-                    under_way.credits.push(lookup.credit);
+                    under_way.others.push((lookup.waiter, lookup.credit));
                 }
                 // Answered already; nothing of it stays.
                 Some(_) => {}
@@ -160,8 +160,8 @@ impl Collector {
     pub(crate) fn known(&mut self, ids: Vec<Hash>) -> Vec<CollectorEffect> {
         let mut lookups = Vec::new();
         for id in ids {
-            let Some(UnderWay { waiters, credits, .. }) = self.under_way.remove(&id) else { continue };
-            let those = waiters.into_iter().zip(credits);
+            let Some(UnderWay { first, others, .. }) = self.under_way.remove(&id) else { continue };
+            let those = std::iter::once(first).chain(others);
             lookups.extend(those.map(|(waiter, credit)| OutcomeLookup { id, waiter, credit, refusal: None }));
         }
         recalled(lookups).into_iter().collect()
@@ -200,9 +200,10 @@ impl Collector {
         self.pool.executed(&costs, deferred.map(|(place, transaction)| (transaction, place)).collect());
         let mut replies = Vec::new();
         for (id, refusal) in dropped {
-            let Some(UnderWay { waiters, .. }) = self.under_way.remove(&id) else { continue };
+            let Some(UnderWay { first, others, .. }) = self.under_way.remove(&id) else { continue };
             let result = SubmitResult::Refused { id: Some(id), refusal };
-            replies.extend(waiters.into_iter().map(|waiter| Reply { waiter, result: result.clone() }));
+            let waiters = std::iter::once(first).chain(others);
+            replies.extend(waiters.map(|(waiter, _)| Reply { waiter, result: result.clone() }));
         }
         replied(replies).into_iter().collect()
     }
@@ -212,21 +213,24 @@ impl Collector {
     pub(crate) fn committed(&mut self, outcome: BlockOutcome) -> (Vec<CollectorEffect>, Vec<Instant>) {
         self.depth = self.depth.saturating_sub(usize::from(outcome.own));
         self.next_timer = outcome.next_timer;
-        let (mut arrivals, mut replies) = (Vec::with_capacity(outcome.receipts.len()), Vec::new());
+        let number = outcome.receipts.len();
+        let (mut arrivals, mut replies) = (Vec::with_capacity(number), Vec::with_capacity(number));
         for (id, receipt) in outcome.receipts {
-            let Some(under_way) = self.under_way.remove(&id) else { continue };
-            arrivals.push(under_way.arrived);
+            let Some(UnderWay { first: (waiter, credit), others, arrived, .. }) = self.under_way.remove(&id) else {
+                continue;
+            };
+            arrivals.push(arrived);
             // Others sent the same: that is on the disk once.
-            let mut credits = under_way.credits.into_iter();
-            credits.next().into_iter().for_each(Credit::landed);
-            if planted(Mutant::CreditKept) {
-                credits.for_each(std::mem::forget);
-            } else {
-                drop(credits);
+            credit.landed();
+            for (waiter, credit) in others {
+                if planted(Mutant::CreditKept) {
+                    std::mem::forget(credit);
+                } else {
+                    drop(credit);
+                }
+                replies.push(Reply { waiter, result: SubmitResult::Committed { id, receipt: receipt.clone() } });
             }
-            let result = |receipt| SubmitResult::Committed { id, receipt };
-            let waiters = under_way.waiters.into_iter();
-            replies.extend(waiters.map(|waiter| Reply { waiter, result: result(receipt.clone()) }));
+            replies.push(Reply { waiter, result: SubmitResult::Committed { id, receipt } });
         }
         (replied(replies).into_iter().collect(), arrivals)
     }

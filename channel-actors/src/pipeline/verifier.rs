@@ -19,6 +19,7 @@ use crate::pipeline::place::{Place, Places};
 use crate::pipeline::submission::{Credit, SubmitRefusal, Waiter};
 use crate::runtime::asker::Asker;
 use crate::store::{ChannelStore, DiskQuota, NoRoom};
+use foldhash::quality::RandomState;
 use ledger_classes::execution::{self, BlockInput};
 use ledger_classes::formats::config::Limits;
 use ledger_classes::formats::outcome::Refusal;
@@ -146,15 +147,16 @@ impl Screening {
             maybe_committed,
             refused,
             findings: Findings { aside, ..Findings::default() },
-            held: HashMap::new(),
-            owed: HashMap::new(),
+            held: HashMap::default(),
+            owed: HashMap::default(),
         }
         .go_on()
     }
 
     /// Decodes, and sets aside what costs more than a job may spend on it beside others.
     fn parse(&self, batch: Vec<Submitted>) -> Parsed {
-        let mut parsed = Parsed::default();
+        let (transactions, company) = (Vec::with_capacity(batch.len()), Vec::with_capacity(batch.len()));
+        let mut parsed = Parsed { transactions, company, ..Parsed::default() };
         let mut checks = 0;
         self.quota.look(self.store.waiting_bytes());
         for Submitted { content, caller, waiter, credit, arrived, cost } in batch {
@@ -209,9 +211,9 @@ pub(crate) struct Judging {
     refused: Vec<&'static str>,
     findings: Findings,
     /// What the places of this job hold.
-    held: HashMap<Place, Arc<Held>>,
+    held: HashMap<Place, Arc<Held>, RandomState>,
     /// What those of this job owe who passed: what a sender has is spent once.
-    owed: HashMap<Address, Amount>,
+    owed: HashMap<Address, Amount, RandomState>,
 }
 
 impl Judging {

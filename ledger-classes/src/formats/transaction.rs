@@ -133,7 +133,10 @@ pub fn id_of(envelope: &[u8]) -> Option<Hash> {
 /// A transaction's leaf in its block's transaction root: over its id and its envelope's hash (tag `chancery/envelope/1`), so
 /// that a list of ids with hashes is enough to check which transactions a block holds.
 pub fn leaf(id: &Hash, envelope: &[u8]) -> Hash {
-    merkle::leaf_hash(&[id.0, Hash::tagged(Tag::Envelope, &[envelope]).0].concat())
+    let mut bytes = [0; 64];
+    bytes[..32].copy_from_slice(&id.0);
+    bytes[32..].copy_from_slice(&Hash::tagged(Tag::Envelope, &[envelope]).0);
+    merkle::leaf_hash(&bytes)
 }
 
 /// Why a transaction is refused before it reaches a block. Nothing of it is recorded.
@@ -185,14 +188,20 @@ impl TransactionError {
 #[derive(Clone, Debug)]
 pub struct ParsedTransaction {
     id: Hash,
+    /// The first signer's address.
+    sender: Address,
     message: Vec<u8>,
     envelope: Envelope,
     transaction: Transaction,
 }
 
-/// A transaction whose form and signatures were checked. Only [`verify_screened`] makes one.
+/// A transaction whose form and signatures were checked. Only [`verify_screened`] makes one. It passes through many hands
+/// before it is in a block, and is not copied for it.
 #[derive(Clone, Debug)]
-pub struct VerifiedTransaction {
+pub struct VerifiedTransaction(Box<Verified>);
+
+#[derive(Clone, Debug)]
+struct Verified {
     id: Hash,
     envelope: Vec<u8>,
     leaf: Hash,
@@ -209,15 +218,20 @@ pub fn parse(
     channel_limits: &Limits,
 ) -> Result<ParsedTransaction, (Hash, TransactionError)> {
     match check(&envelope, channel, channel_limits) {
-        Ok(transaction) => {
+        Ok((sender, transaction)) => {
             let message = envelope.message();
-            Ok(ParsedTransaction { id: Hash::plain(&[&message]), message, envelope, transaction })
+            Ok(ParsedTransaction { id: Hash::plain(&[&message]), sender, message, envelope, transaction })
         }
         Err(error) => Err((envelope.id(), error)),
     }
 }
 
-fn check(envelope: &Envelope, channel: Hash, channel_limits: &Limits) -> Result<Transaction, TransactionError> {
+/// Gives the first signer's address, too.
+fn check(
+    envelope: &Envelope,
+    channel: Hash,
+    channel_limits: &Limits,
+) -> Result<(Address, Transaction), TransactionError> {
     let oversize = |what: &str, is: usize, max: usize| {
         if is > max { Err(TransactionError::Oversize(format!("{is} {what}, at most {max}"))) } else { Ok(()) }
     };
@@ -232,9 +246,9 @@ fn check(envelope: &Envelope, channel: Hash, channel_limits: &Limits) -> Result<
     if transaction.channel != channel {
         return Err(TransactionError::WrongChannel);
     }
-    if envelope.signatures.is_empty() {
+    let Some(first) = envelope.signatures.first() else {
         return Err(TransactionError::Signatures("at least one is needed".into()));
-    }
+    };
     for (index, signed) in envelope.signatures.iter().enumerate() {
         if envelope.signatures[..index].iter().any(|earlier| earlier.key == signed.key) {
             return Err(TransactionError::Signatures("a key signs once".into()));
@@ -244,10 +258,11 @@ fn check(envelope: &Envelope, channel: Hash, channel_limits: &Limits) -> Result<
         // The signatures are not signed: in another order they would make another signer the sender, and let it pay.
         return Err(TransactionError::Signatures("with more than one, the payload names its sender".into()));
     }
-    if transaction.sender.is_some_and(|sender| sender != envelope.signatures[0].key.address()) {
+    let address = first.key.address();
+    if transaction.sender.is_some_and(|sender| sender != address) {
         return Err(TransactionError::Signatures("the first signer is not the sender that the payload names".into()));
     }
-    Ok(transaction)
+    Ok((address, transaction))
 }
 
 fn decode_payload(envelope: &Envelope) -> Result<Transaction, TransactionError> {
@@ -286,8 +301,8 @@ impl ParsedTransaction {
     }
 
     /// The first signer's address: who the transaction says it is from. Not proven yet.
-    pub fn claimed_sender(&self) -> Address {
-        self.envelope.signatures[0].key.address()
+    pub const fn claimed_sender(&self) -> Address {
+        self.sender
     }
 
     /// What it asks for. Nothing proves yet that somebody does.
@@ -398,57 +413,57 @@ pub fn verify_screened<R>(
 
 impl VerifiedTransaction {
     /// All of its signatures are right.
-    fn new(ParsedTransaction { id, envelope, transaction, .. }: ParsedTransaction) -> Self {
+    fn new(ParsedTransaction { id, sender, envelope, transaction, .. }: ParsedTransaction) -> Self {
         let encoded = codec::encode(&envelope);
-        Self {
+        Self(Box::new(Verified {
             id,
             payload_bytes: u32::try_from(envelope.payload.len()).unwrap_or(u32::MAX),
-            sender: envelope.signatures[0].key.address(),
+            sender,
             signers: envelope.signatures.iter().map(|signed| signed.key).collect(),
             leaf: leaf(&id, &encoded),
             envelope: encoded,
             transaction,
-        }
+        }))
     }
 
     /// The transaction's id.
-    pub const fn id(&self) -> Hash {
-        self.id
+    pub fn id(&self) -> Hash {
+        self.0.id
     }
 
     /// The envelope in the binary encoding, as blocks hold it.
     pub fn envelope(&self) -> &[u8] {
-        &self.envelope
+        &self.0.envelope
     }
 
     /// The envelope, without a copy.
     pub fn into_envelope(self) -> Vec<u8> {
-        self.envelope
+        self.0.envelope
     }
 
     /// Its leaf in its block's tree: hashed when the transaction was verified, where many threads work.
-    pub const fn leaf(&self) -> Hash {
-        self.leaf
+    pub fn leaf(&self) -> Hash {
+        self.0.leaf
     }
 
     /// Bytes of the payload.
-    pub const fn payload_bytes(&self) -> u32 {
-        self.payload_bytes
+    pub fn payload_bytes(&self) -> u32 {
+        self.0.payload_bytes
     }
 
     /// Everybody who signed, sender first.
     pub fn signers(&self) -> &[PublicKey] {
-        &self.signers
+        &self.0.signers
     }
 
     /// The first signer's address.
-    pub const fn sender(&self) -> Address {
-        self.sender
+    pub fn sender(&self) -> Address {
+        self.0.sender
     }
 
     /// What was signed.
-    pub const fn transaction(&self) -> &Transaction {
-        &self.transaction
+    pub fn transaction(&self) -> &Transaction {
+        &self.0.transaction
     }
 }
 

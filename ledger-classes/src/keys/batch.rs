@@ -15,7 +15,7 @@ use curve25519_dalek::{
 use rand_chacha::ChaCha20Rng;
 use rand_core::{Rng as _, SeedableRng as _};
 use sha2::{Digest as _, Sha512};
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeSet;
 
 /// Signatures of one batch equation. Measured: the rate per signature hardly grows beyond, while the work lost
 /// to one bad signature does.
@@ -29,6 +29,10 @@ const GROUP_ITEMS: usize = 32;
 /// Keys that a generation of a [`KeyCache`] holds: with its neighbour some 8 MB.
 pub(super) const CACHED_KEYS_MAX: usize = 16_384;
 
+/// Points by their keys.
+#[allow(clippy::disallowed_types, reason = "a key is looked up in it, and nothing walks through it")]
+type Points = std::collections::HashMap<[u8; 32], EdwardsPoint, foldhash::quality::RandomState>;
+
 /// Signatures that a [`KeyCache`] remembers, if it does.
 const REMEMBERED_MAX: usize = 65_536;
 
@@ -39,8 +43,8 @@ const REMEMBERED_MAX: usize = 65_536;
 /// depend on what is in it.
 #[derive(Clone, Debug, Default)]
 pub struct KeyCache {
-    young: BTreeMap<[u8; 32], EdwardsPoint>,
-    old: BTreeMap<[u8; 32], EdwardsPoint>,
+    young: Points,
+    old: Points,
     /// Key, message and signature of what was found valid, hashed; `None` where nothing is remembered.
     valid: Option<BTreeSet<Hash>>,
 }
@@ -293,7 +297,7 @@ impl Work<'_> {
         self.verdict.batches += 1;
         self.verdict.checks += items.len();
         let mut base = Scalar::ZERO;
-        let mut places: BTreeMap<[u8; 32], usize> = BTreeMap::new();
+        let mut terms = Vec::with_capacity(items.len());
         let (mut scalars, mut points) =
             (Vec::with_capacity(2 * items.len() + 1), Vec::with_capacity(2 * items.len() + 1));
         for Prepared { equation, .. } in items {
@@ -304,18 +308,21 @@ impl Work<'_> {
             base -= z * equation.s;
             scalars.push(z);
             points.push(equation.nonce_point);
-            let term = z * equation.k;
-            match places.get(&equation.key) {
-                Some(place) => scalars[*place] += term,
-                None => {
-                    places.insert(equation.key, scalars.len());
-                    scalars.push(term);
-                    points.push(equation.key_point);
-                }
-            }
+            terms.push((number_of(&equation.key), z * equation.k, &equation.key_point));
+        }
+        terms.sort_unstable_by_key(|(key, ..)| *key);
+        for same in terms.chunk_by(|(one, ..), (next, ..)| one == next) {
+            scalars.push(same.iter().map(|(_, term, _)| term).sum());
+            points.extend(same.first().map(|(.., point)| **point));
         }
         scalars.push(base);
         points.push(ED25519_BASEPOINT_POINT);
         EdwardsPoint::vartime_multiscalar_mul(&scalars, &points).mul_by_cofactor().is_identity()
     }
+}
+
+/// A key as what is compared at once.
+fn number_of(key: &[u8; 32]) -> (u128, u128) {
+    let half = |at: usize| u128::from_le_bytes(std::array::from_fn(|byte| key[at + byte]));
+    (half(0), half(16))
 }
