@@ -95,6 +95,8 @@ fn rows() -> Vec<Row> {
         }),
         ("a forged CA", at(F::Signature, 1), |plan| plan.forged = true),
         ("a CA for servers", F::Usage.into(), |plan| plan.authority.extended_key_usages = vec![Eku::ServerAuth]),
+        // The library does not look at it: what it takes we refuse all the same.
+        ("a root for servers", F::Usage.into(), |plan| plan.root.extended_key_usages = vec![Eku::ServerAuth]),
         ("another consortium", F::Consortium.into(), |plan| uri(&mut plan.authority, "spiffe://evil.example")),
         ("another organization", F::Organization.into(), |plan| {
             plan.authority.distinguished_name.push(DnType::OrganizationName, "south");

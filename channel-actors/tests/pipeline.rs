@@ -340,10 +340,16 @@ impl CertificatePaths for Vouching {
         Some("bank".into())
     }
 
-    fn verify(&self, _: PathRules, _: &[&[u8]], roots: &[&[u8]], time: Time) -> Result<CertifiedIdentity, PathRefusal> {
+    fn verify(
+        &self,
+        rules: PathRules,
+        _: &[&[u8]],
+        roots: &[&[u8]],
+        time: Time,
+    ) -> Result<CertifiedIdentity, PathRefusal> {
         let identity = Identity::new("test.example", "bank", Role::Admin, "boss").expect("valid");
         let not_after = time.plus_millis(1_000_000);
-        let authorities: Vec<Hash> = roots.iter().filter_map(|der| self.authority_key(der)).collect();
+        let authorities: Vec<Hash> = roots.iter().filter_map(|der| self.authority_key(rules, der)).collect();
         let issuer = authorities.first().copied().unwrap_or_default();
         let (serial, key, above) = (vec![1], key(1).public(), Vec::new());
         Ok(CertifiedIdentity { identity, serial, issuer, not_after, key, authorities, above })
@@ -370,7 +376,7 @@ impl CertificatePaths for Counting {
         Vouching.verify(rules, path, roots, SystemClock.now())
     }
 
-    fn steady(&self, _: &[&[u8]], _: &[&[u8]], time: Time) -> Range<Time> {
+    fn steady(&self, _: PathRules, _: &[&[u8]], _: &[&[u8]], time: Time) -> Range<Time> {
         time.minus_millis(600_000)..time.plus_millis(600_000)
     }
 }

@@ -14,9 +14,12 @@ use ledger_classes::formats::block::Header;
 use ledger_classes::formats::detail::Detail;
 use ledger_classes::formats::event::Event;
 use ledger_classes::formats::outcome::ResultCode;
-use ledger_classes::formats::proof::{Evidence, Proof, ProofError, StateProof, VerifiedState, VerifiedTrust};
+use ledger_classes::formats::proof::{
+    Evidence, Proof, ProofError, ProvenDetail, StateProof, VerifiedState, VerifiedTrust,
+};
 use ledger_classes::formats::transaction::{Encoding, Envelope, Transaction};
-use ledger_classes::keys::{self, Address};
+use ledger_classes::keys;
+use ledger_classes::keys::Address;
 use ledger_classes::limits::PAYLOAD_BYTES_MAX;
 use ledger_classes::primitives::amount::Amount;
 use ledger_classes::primitives::codec;
@@ -207,9 +210,16 @@ pub fn verify_proof(proof: &Proof, channel: Option<Hash>) -> Result<Proven, Veri
     };
     let receipt = checked.receipt;
     let code = ResultCode::from_number(receipt.code);
-    let message =
-        checked.detail.as_ref().map(|detail| code.map_or_else(|| detail.to_string(), |code| detail.words(code)));
-    let detail = checked.detail.filter(|detail| *detail != Detail::PLAIN).map(|detail| DetailView::from(&detail));
+    let (message, detail) = match checked.detail {
+        None => (None, None),
+        Some(ProvenDetail::Known(detail)) => {
+            let message = code.map_or_else(|| detail.to_string(), |code| detail.words(code));
+            (Some(message), (detail != Detail::PLAIN).then(|| DetailView::from(&detail)))
+        }
+        Some(ProvenDetail::Unknown { number }) => {
+            (Some(format!("detail {number}, for which this build is too old")), None)
+        }
+    };
     Ok(Proven {
         channel: checked.channel,
         height: checked.header.height,

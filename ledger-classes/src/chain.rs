@@ -32,7 +32,7 @@ pub use ids::{CommittedIds, RecentIds};
 pub use invalid::Invalid;
 pub use seal::check_seal;
 
-use crate::formats::block::{BLOCK_VERSION, Header};
+use crate::formats::block::{BLOCK_VERSION, Block, Header};
 use crate::merkle::CompactRange;
 use crate::primitives::hash::Hash;
 use crate::primitives::time::Time;
@@ -65,6 +65,15 @@ impl Parent {
     /// The time of a block above this one, by its proposer's clock: never before this one's, whatever the clock does.
     pub fn time_at(&self, now: Time) -> Time {
         now.max(self.time)
+    }
+}
+
+/// A block from its bytes.
+pub fn decode(bytes: &[u8]) -> Result<Block, Invalid> {
+    match bytes.first_chunk().map(|version| u16::from_le_bytes(*version)) {
+        // Of another version nothing else need be as this build knows it.
+        Some(version) if version != BLOCK_VERSION => Err(Invalid::Version { version }),
+        _ => Block::decode(bytes).map_err(|_| Invalid::Malformed),
     }
 }
 

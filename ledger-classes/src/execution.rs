@@ -26,6 +26,7 @@ mod standing;
 pub(crate) mod test_support;
 
 pub use configuration::{ConfigRecord, InForce, config_at, config_in, config_of, genesis_writes};
+pub(crate) use configuration::{config_from, rules_in, value_in_force};
 pub use context::{Context, Sender};
 pub use ended::{Mark, changed_marks, marks_in, marks_of};
 pub use fees::screen_fee;
@@ -43,10 +44,9 @@ use crate::limits;
 use crate::primitives::amount::Amount;
 use crate::primitives::hash::{Hash, Tag};
 use crate::primitives::time::Time;
-use crate::state::keyspace;
 use crate::state::participant::{CertificatePaths, Participant};
-use crate::state::record;
 use crate::state::view::{ReadError, ReadView, Writes};
+use crate::state::{keyspace, record};
 
 /// What a block is executed with.
 pub struct BlockInput<'a> {

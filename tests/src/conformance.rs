@@ -4,6 +4,7 @@
 //! modules below only turn JSON into the types of `ledger-classes` and `pki`. See `docs/conformance.md`.
 
 pub mod chain;
+pub mod json;
 pub mod merkle;
 pub mod sig;
 pub mod state;

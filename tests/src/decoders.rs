@@ -130,7 +130,7 @@ pub fn block(bytes: &[u8]) {
 pub fn channel_config(bytes: &[u8]) {
     let json = ledger_classes::primitives::json::from_slice::<ChannelConfig>(bytes).ok();
     for config in json.into_iter().chain(one_form::<ChannelConfig>(bytes)) {
-        let _ = config.check();
+        let _ = config.check(config.rules);
         let _ = config.rights_of(None);
     }
 }

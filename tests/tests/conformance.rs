@@ -358,3 +358,14 @@ fn the_vectors_of_the_state_tree_are_those_of_the_file_and_each_has_its_verdict(
     let answers = conformance(&["state"], malformed.as_bytes());
     assert!(answers.iter().all(|answer| answer.contains(r#""ok":false"#)), "{answers:?}");
 }
+
+/// Which JSON is taken is a rule: another library's release, or another peer's build, takes the same.
+#[test]
+fn json_is_taken_as_the_file_says() {
+    let file = include_str!("../../docs/formats/json.jsonl");
+    for (vector, answer) in file.lines().zip(conformance(&["json"], file.as_bytes())) {
+        let vector: Value = ledger_classes::primitives::json::from_str(vector).unwrap();
+        let expected = json!({ "id": vector["id"], "ok": vector["ok"] });
+        assert_eq!(ledger_classes::primitives::json::from_str::<Value>(&answer).unwrap(), expected, "{vector}");
+    }
+}

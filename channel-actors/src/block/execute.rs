@@ -155,11 +155,14 @@ impl Checking {
     /// Executes an encoded block. None if it is no valid one; an error halts the channel.
     pub(crate) fn run(self, block: &[u8]) -> Result<Option<Arc<ExecutedBlock>>, String> {
         let Self { store, certificates, parent, seed, above } = self;
-        let Ok(block) = Block::decode(block) else { return Ok(None) };
-        let verified = with_keys(|keys| chain::verify_transactions(&block, parent.channel, seed, keys));
-        let Ok(transactions) = verified else { return Ok(None) };
-        let (ids, Block { header, batches, seed, .. }) = (Ids { store: &store, above: &above }, &block);
+        let ids = Ids { store: &store, above: &above };
         with_view(&store, &above, |view, tree, pages| {
+            // First: of later rules a block may have a form that this build cannot read, and is none that it could refuse.
+            chain::check_rules(view).map_err(in_full)?;
+            let Ok(block) = chain::decode(block) else { return Ok(None) };
+            let verified = with_keys(|keys| chain::verify_transactions(&block, parent.channel, seed, keys));
+            let Ok(transactions) = verified else { return Ok(None) };
+            let Block { header, batches, seed, .. } = &block;
             let above = Above { parent: &parent, view, tree, pages, ids: &ids, certificates: &*certificates };
             let given = Given { header, seed: *seed, seal: None, batches, transactions, receipts: None };
             match chain::check(&above, given) {

@@ -10,16 +10,17 @@ use crate::channel::shared::Tip;
 use crate::pipeline::verifier::with_keys;
 use crate::runtime::life::{Life, LifeCycle};
 use crate::store::{BlockRecord, ChannelStore, Pressure, StoreFiles, StoreOptions};
-use ledger_classes::chain::{self, Above, Given, Invalid, Parent};
-use ledger_classes::execution::{self, ConfigRecord};
+use ledger_classes::chain::{Above, Given, Parent};
+use ledger_classes::execution::ConfigRecord;
 use ledger_classes::formats::block::Block;
 use ledger_classes::formats::config::ChannelConfig;
-use ledger_classes::merkle::{self, CompactRange};
+use ledger_classes::merkle::CompactRange;
 use ledger_classes::primitives::codec;
 use ledger_classes::primitives::hash::Hash;
 use ledger_classes::primitives::time::Time;
 use ledger_classes::state::participant::CertificatePaths;
 use ledger_classes::state::tree::StateTree;
+use ledger_classes::{chain, execution, merkle};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
@@ -103,8 +104,12 @@ pub(crate) fn begin(
         Err(error) => return Err(in_full(error)),
     };
     let tip = store.log_tip().ok_or("the log holds no genesis block")?;
-    let channel = stored_block(&store, 0)?.header.hash();
     let first = store.state_height().map_or(0, |height| height + 1);
+    if first > 0 {
+        // Before any block is decoded: of later rules they may have another form.
+        chain::check_rules(&store.view().map_err(in_full)?).map_err(in_full)?;
+    }
+    let channel = stored_block(&store, 0)?.header.hash();
     let parent = match first.checked_sub(1) {
         Some(below) if below < tip => Some(parent_at(&store, below)?),
         // Nothing is replayed, or all.
@@ -171,6 +176,10 @@ impl Opening {
                 let own = chain::check(&above, given).map_err(in_full)?;
                 drop(view);
                 let pressure = store.apply(height, &own.writes, &own.ids, &own.tree).map_err(in_full)?;
+                if own.config.is_some() {
+                    // Above these rules this build could neither read nor make a block.
+                    chain::check_rules(&store.view().map_err(in_full)?).map_err(in_full)?;
+                }
                 (own.header, own.hash, pressure, history)
             }
         };
@@ -181,6 +190,7 @@ impl Opening {
 
     fn opened(self) -> Result<Opened, String> {
         let Self { store, channel, tip, .. } = self;
+        chain::check_rules(&store.view().map_err(in_full)?).map_err(in_full)?;
         let last = stored_block(&store, tip)?;
         last.check_body().map_err(in_full)?;
         let last = last.header;
@@ -189,8 +199,6 @@ impl Opening {
         }
         let view = store.view().map_err(in_full)?;
         let config = execution::config_of(&view).map_err(in_full)?;
-        // Above them this build could neither make nor judge a block.
-        chain::check_rules(&config.config).map_err(in_full)?;
         let next_timer = execution::next_timer(&view).map_err(in_full)?;
         drop(view);
         let tip = Tip { height: tip, hash: last.hash(), time: last.time };
@@ -200,7 +208,7 @@ impl Opening {
 
 fn stored_block(store: &ChannelStore, height: u64) -> Result<Block, String> {
     let bytes = store.block(height).map_err(in_full)?.ok_or_else(|| format!("block {height} is missing"))?;
-    Block::decode(&bytes).map_err(|_| format!("block {height}: {}", Invalid::Malformed))
+    chain::decode(&bytes).map_err(|invalid| format!("block {height}: {invalid}"))
 }
 
 /// The block at `height` as a parent, with the tree over all headers up to it.

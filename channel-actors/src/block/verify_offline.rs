@@ -7,7 +7,8 @@ use crate::block::execute::{decode_receipts, encode_receipts, in_full};
 use crate::block::folder::BlockReader;
 use crate::channel::actor::random_seed;
 use crate::store::{BlockRecord, ChannelStore, Pressure, StoreOptions};
-use ledger_classes::chain::{Checked, History, Invalid};
+use ledger_classes::chain;
+use ledger_classes::chain::{Checked, History};
 use ledger_classes::formats::block::Block;
 use ledger_classes::formats::receipt::Receipt;
 use ledger_classes::merkle::Node;
@@ -76,7 +77,12 @@ pub fn audit_blocks(
 ) -> Result<AuditReport, AuditError> {
     let tip = blocks.kept().height;
     let (mut state, mut chain) = (MemoryState::default(), Chain::new(certificates));
-    while let Some((block, _)) = blocks.next_block().map_err(|error| AuditError(in_full(error)))? {
+    loop {
+        let next = blocks.next_block();
+        if !matches!(next, Ok(None)) {
+            chain.check_rules(&state).map_err(|error| AuditError(at(chain.history.next(), error)))?;
+        }
+        let Some((block, _)) = next.map_err(|error| AuditError(in_full(error)))? else { break };
         progress(block.header.height, tip);
         let checked = chain.check_at(&block, &state, &NoPages)?;
         state.apply(&checked.writes);
@@ -103,9 +109,10 @@ pub fn rebuild(
     let mut chain = Chain::new(certificates);
     for at in 0..=height {
         progress(at, height);
+        let view = store.view().map_err(failed)?;
+        chain.check_rules(&view).map_err(|error| AuditError(self::at(at, error)))?;
         let next = blocks.next_block().map_err(|error| AuditError(in_full(error)))?;
         let (block, bytes) = next.ok_or_else(|| AuditError(format!("block {at} is missing")))?;
-        let view = store.view().map_err(failed)?;
         let checked = chain.check_at(&block, &view, &view)?;
         drop(view);
         let record = BlockRecord {
@@ -146,6 +153,11 @@ impl<'a> Chain<'a> {
             state_height: None,
         };
         Self { certificates, history: History::new(), report }
+    }
+
+    /// Whether this build knows what is valid above a state: to be asked before the next block is decoded.
+    fn check_rules(&self, state: &dyn ReadView) -> Result<(), String> {
+        self.history.last().map_or(Ok(()), |_| chain::check_rules(state).map_err(in_full))
     }
 
     /// Checks the next block above a state, which is that of the blocks before; also its receipts, where they are kept.
@@ -223,7 +235,8 @@ fn walk(
 impl Walk<'_> {
     fn block(&mut self, height: u64) -> Result<(), String> {
         let bytes = self.store.block(height).map_err(in_full)?.ok_or("it is missing")?;
-        let block = Block::decode(&bytes).map_err(|_| Invalid::Malformed.to_string())?;
+        self.chain.check_rules(&self.state)?;
+        let block = chain::decode(&bytes).map_err(|invalid| invalid.to_string())?;
         let stored = self.store.receipts(height).map_err(in_full)?.ok_or("its receipts are missing")?;
         let stored = decode_receipts(&stored)?;
         if self.store.header_hash(height).map_err(in_full)? != Some(block.header.hash()) {

@@ -484,7 +484,7 @@ impl ChannelRegistry {
     /// # Errors
     /// See [`CreateError`].
     pub async fn create(self: &Arc<Self>, config: ChannelConfig) -> Result<ChannelHandle, CreateError> {
-        config.check().map_err(|error| CreateError::Invalid(error.to_string()))?;
+        config.check_genesis().map_err(|error| CreateError::Invalid(error.to_string()))?;
         if let Some(trouble) = self.disk.trouble() {
             return Err(CreateError::Disk(trouble));
         }

@@ -116,13 +116,13 @@ pub(crate) struct VisibilityIndex(RwLock<Indexed>);
 impl VisibilityIndex {
     /// A channel became known, with this configuration.
     pub(crate) fn put(&self, handle: &ChannelHandle, config: &ChannelConfig, certificates: &dyn CertificatePaths) {
-        let scopes = Scope::given(config, |der| certificates.authority_key(der));
+        let scopes = Scope::given(config, |der| certificates.authority_key(config.path_rules(), der));
         self.0.write().unwrap_or_else(PoisonError::into_inner).put(handle.clone(), scopes);
     }
 
     /// A channel that is known has another configuration.
     pub(crate) fn configure(&self, name: &str, config: &ChannelConfig, certificates: &dyn CertificatePaths) {
-        let scopes = Scope::given(config, |der| certificates.authority_key(der));
+        let scopes = Scope::given(config, |der| certificates.authority_key(config.path_rules(), der));
         let mut indexed = self.0.write().unwrap_or_else(PoisonError::into_inner);
         if let Some((handle, _)) = indexed.channels.get(name) {
             let handle = handle.clone();

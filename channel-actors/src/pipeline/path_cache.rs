@@ -78,7 +78,7 @@ impl CertificatePaths for PathCache {
             Some((steady, answer)) if steady.contains(&time) => answer,
             _ => {
                 let answer = self.paths.verify(rules, path, roots, time);
-                self.put(key, (self.paths.steady(path, roots, time), answer.clone()));
+                self.put(key, (self.paths.steady(rules, path, roots, time), answer.clone()));
                 answer
             }
         }
@@ -88,8 +88,8 @@ impl CertificatePaths for PathCache {
         self.paths.claimed_organization(rules, leaf)
     }
 
-    fn steady(&self, path: &[&[u8]], roots: &[&[u8]], time: Time) -> Range<Time> {
-        self.paths.steady(path, roots, time)
+    fn steady(&self, rules: PathRules, path: &[&[u8]], roots: &[&[u8]], time: Time) -> Range<Time> {
+        self.paths.steady(rules, path, roots, time)
     }
 
     fn authority(
@@ -102,8 +102,8 @@ impl CertificatePaths for PathCache {
         self.paths.authority(rules, certificate, consortium, organization)
     }
 
-    fn authority_key(&self, certificate: &[u8]) -> Option<Hash> {
-        self.paths.authority_key(certificate)
+    fn authority_key(&self, rules: PathRules, certificate: &[u8]) -> Option<Hash> {
+        self.paths.authority_key(rules, certificate)
     }
 
     fn authority_facts(&self, rules: PathRules, certificate: &[u8]) -> Result<AuthorityFacts, PathRefusal> {
@@ -178,7 +178,7 @@ mod tests {
             })
         }
 
-        fn steady(&self, path: &[&[u8]], _: &[&[u8]], time: Time) -> Range<Time> {
+        fn steady(&self, _: PathRules, path: &[&[u8]], _: &[&[u8]], time: Time) -> Range<Time> {
             let (begin, end) = (begin(path), begin(path).plus_millis(10_000));
             match time {
                 time if time < begin => Time::ZERO..begin,

@@ -4,13 +4,17 @@
 use super::Random;
 use crate::pipeline::submission::Submission;
 use ledger_classes::action::{Action, logs};
-use ledger_classes::formats::config::{Approvals, ChannelConfig, Engine, Fees, Limits, OrderingPeer, Organization};
+use ledger_classes::formats::config::{
+    Approvals, ChannelConfig, Engine, Fees, Limits, OrderingPeer, Organization, Witnesses,
+};
 use ledger_classes::formats::transaction::{Envelope, Transaction};
 use ledger_classes::keys::SigningKey;
 use ledger_classes::primitives::amount::Amount;
 use ledger_classes::primitives::hash::{Hash, HexBytes};
 use ledger_classes::primitives::identity::{Identity, Role};
 use ledger_classes::primitives::time::Time;
+use ledger_classes::rules;
+use ledger_classes::rules::RULES;
 use std::collections::BTreeSet;
 use std::sync::LazyLock;
 
@@ -33,14 +37,18 @@ pub(super) fn seal_key(peer: u8) -> SigningKey {
     SigningKey::from_seed(&[200 + peer; 32])
 }
 
-pub(super) static PREPARED: LazyLock<Prepared> = LazyLock::new(|| prepare(config(Engine::Solo, 1), EACH));
+pub(super) static PREPARED: LazyLock<Prepared> =
+    LazyLock::new(|| prepare(config(RULES, Engine::Solo, 1, Witnesses::Own), EACH));
 
 /// Peers of a channel that several order.
 pub(super) const PEERS: u8 = 3;
 /// Transactions of each client of it.
 pub(super) const EACH_OF_SEVERAL: usize = 60;
-pub(super) static OF_SEVERAL: LazyLock<Prepared> =
-    LazyLock::new(|| prepare(config(Engine::Raft, PEERS), EACH_OF_SEVERAL));
+/// Several peers come with the next number of the rules.
+pub(super) static OF_SEVERAL: LazyLock<Prepared> = LazyLock::new(|| {
+    rules::know_next();
+    prepare(config(rules::NEXT, Engine::Raft, PEERS, Witnesses::Own), EACH_OF_SEVERAL)
+});
 
 fn prepare(config: ChannelConfig, each: usize) -> Prepared {
     let (block, _) = ledger_classes::chain::genesis(&config).expect("a valid configuration");
@@ -56,13 +64,13 @@ fn prepare(config: ChannelConfig, each: usize) -> Prepared {
     Prepared { config, channel, envelopes: (0..CLIENTS).map(of_client).collect() }
 }
 
-fn config(engine: Engine, peers: u8) -> ChannelConfig {
+fn config(rules: u32, engine: Engine, peers: u8, witnesses: Witnesses) -> ChannelConfig {
     let peer = |number: u8| {
         let identity = Identity::new("test.example", "bank", Role::Peer, &format!("peer{number}")).expect("valid");
         OrderingPeer { identity, key: seal_key(number).public(), weight: 1 }
     };
     ChannelConfig {
-        rules: ledger_classes::rules::RULES,
+        rules,
         name: "main".into(),
         consortium: "test.example".into(),
         created: BEGIN,
@@ -77,7 +85,7 @@ fn config(engine: Engine, peers: u8) -> ChannelConfig {
         limits: Limits { block_transactions_max: 16, block_age_ms_max: 20, ..Limits::default() },
         fees: Fees::default(),
         approvals: Approvals::Majority,
-        witnesses: Default::default(),
+        witnesses,
         budgets: Default::default(),
     }
 }

@@ -145,11 +145,14 @@ impl ReceiptView {
 
 /// Whether somebody with `rights` who did not post it may know why a transaction failed, beyond its code: who reads the
 /// code's class, or all of them if it is of none, and the class that the detail tells of: why collateral was refused is what
-/// the assets say.
+/// the assets say. Why an administrative act failed is for who may read the acts: it names people and their certificates.
 pub fn tells_why(code: u16, detail: &Detail, rights: Rights) -> bool {
     let class = ResultCode::from_number(code).and_then(ResultCode::class);
     let reads = |class| rights.allows(Right::Read(class));
-    class.map_or_else(|| Class::ALL.into_iter().all(reads), reads) && detail.class().is_none_or(reads)
+    let of_acts = detail.is_of_acts() || ResultCode::from_number(code).is_some_and(ResultCode::is_of_acts);
+    class.map_or_else(|| Class::ALL.into_iter().all(reads), reads)
+        && detail.class().is_none_or(reads)
+        && (!of_acts || rights.reads_acts())
 }
 
 /// A transaction in a block.
@@ -521,6 +524,7 @@ pub struct CloudEvent {
 mod tests {
     #![allow(clippy::unwrap_used)]
     use super::*;
+    use ledger_classes::formats::detail::PathFault;
 
     /// An appended log record has a `topic` of its own. When views were flat, its receipt had two, and no client
     /// could read the answer to a committed `log.append`.
@@ -543,7 +547,6 @@ mod tests {
             (ResultCode::BidTooLow, Some(Class::Contracts)),
             (ResultCode::VersionExists, Some(Class::Apps)),
             (ResultCode::TopicIsReserved, Some(Class::Logs)),
-            (ResultCode::PathRefused, Some(Class::Logs)),
             (ResultCode::NoRight, None),
         ] {
             let receipt = Receipt::new(Hash::ZERO, 1, 0, code, Detail::Fee { fee: Amount(57) }, Amount::ZERO, &[]);
@@ -560,6 +563,26 @@ mod tests {
         let receipt = Receipt::new(Hash::ZERO, 1, 0, ResultCode::CollateralRefused, detail, Amount::ZERO, &[]);
         for (classes, told) in [(&[Class::Contracts][..], false), (&[Class::Contracts, Class::Assets], true)] {
             assert_eq!(ReceiptView::new(&receipt, reads(classes)).detail.is_some(), told, "{classes:?}");
+        }
+        // Readers of logs were told whose certificate was refused, and of acts that they may not read.
+        let names = || Detail::OfAnotherIdentity { address: Address::ZERO };
+        let path = || Detail::Path { refusal: PathFault::Expired.into() };
+        let plain = || Detail::Fee { fee: Amount(57) };
+        for (code, detail) in [
+            (ResultCode::PathRefused, path()),
+            (ResultCode::AddressIsTaken, plain()),
+            (ResultCode::InvalidField, names()),
+        ] {
+            let receipt = Receipt::new(Hash::ZERO, 1, 0, code, detail, Amount::ZERO, &[]);
+            let all = reads(&Class::ALL);
+            for (rights, told) in [
+                (all, false),
+                (all.union(Rights::from_iter([Right::Audit])), true),
+                (all.union(Rights::from_iter([Right::Admin])), true),
+                (Rights::from_iter([Right::Admin]), false),
+            ] {
+                assert_eq!(ReceiptView::new(&receipt, rights).detail.is_some(), told, "{code:?}: {rights:?}");
+            }
         }
     }
 }

@@ -11,7 +11,6 @@ use crate::formats::config::{ChannelConfig, Orderers, Witnesses};
 use crate::formats::transaction::VerifiedTransaction;
 use crate::keys::verify_strict;
 use crate::limits::{BATCH_LEAVES_MAX, BATCHES_MAX, WITNESSES_MAX};
-use crate::merkle;
 use crate::primitives::hash::Hash;
 use std::collections::BTreeSet;
 
@@ -50,7 +49,7 @@ pub(super) fn check_batches(
         if before.replace(place_of).is_some_and(|before| before >= place_of) {
             return Err(Invalid::BatchOrder { batch: place });
         }
-        if listed.batch.digest != merkle::root(&listed.leaves) {
+        if !listed.batch.is_of(&listed.leaves) {
             return Err(Invalid::BatchDigest { batch: place });
         }
         if !listed.leaves.iter().any(|leaf| included.contains(leaf)) {

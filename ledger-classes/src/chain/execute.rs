@@ -3,29 +3,26 @@
 //! A proposer's transactions come verified, and so do a given block's: a [`VerifiedTransaction`] is the proof of it, and
 //! only verification makes one. So nothing is verified or hashed twice, and nothing can be executed that was not.
 
-use super::batches::{self, check_batches};
-use super::{CommittedIds, Invalid, Parent, check_link, check_seal};
+use super::batches::check_batches;
+use super::{CommittedIds, Invalid, Parent, batches, check_link, check_seal};
 use crate::action::Action;
-use crate::execution::{self, BlockInput, ConfigRecord, Executed, Fate, Ran};
+use crate::execution::{BlockInput, ConfigRecord, Executed, Fate, Ran};
 use crate::formats::blinding::{Blinder, BlindingSeed};
-use crate::formats::block;
 use crate::formats::block::{BLOCK_VERSION, Block, Header, Seal, WitnessedBatch};
 use crate::formats::config::{ChannelConfig, Limits};
-use crate::formats::detail::Detail;
+use crate::formats::detail::{Detail, Part};
 use crate::formats::outcome::ResultCode;
 use crate::formats::receipt::Receipt;
-use crate::formats::transaction;
 use crate::formats::transaction::{ENVELOPE_BYTES_MAX, Envelope, TransactionError, VerifiedTransaction, verify_all};
+use crate::formats::{block, transaction};
 use crate::keys::{Address, KeyCache};
-use crate::limits;
-use crate::merkle;
 use crate::primitives::codec;
 use crate::primitives::hash::Hash;
 use crate::primitives::time::Time;
-use crate::rules::{self, RULES};
 use crate::state::participant::CertificatePaths;
 use crate::state::tree::{Pages, StateTree};
 use crate::state::view::{Overlay, ReadError, ReadView, Writes};
+use crate::{execution, limits, merkle, rules};
 use std::sync::Arc;
 
 /// What a block is executed above.
@@ -169,8 +166,7 @@ pub enum ExecutionError {
 /// An error is a store that cannot be read, or a proposer who may make no block.
 pub fn draft(above: &Above<'_>, draft: Draft) -> Result<Drafted, ExecutionError> {
     let Draft { proposer, time, seed, transactions, batches } = draft;
-    let ConfigRecord { config, height: config_height, .. } = execution::config_of(above.view)?;
-    check_rules(&config)?;
+    let ConfigRecord { config, height: config_height, .. } = config_in_force(above.view)?;
     check_proposer(&config, proposer)?;
     if time < above.parent.time {
         return Err(Invalid::TimeGoesBack { parent: above.parent.time, time }.into());
@@ -201,9 +197,9 @@ pub fn draft(above: &Above<'_>, draft: Draft) -> Result<Drafted, ExecutionError>
 /// Executes a block that was given, and refuses it if it is not the one that [`draft`] would have made.
 pub fn check(above: &Above<'_>, given: Given<'_>) -> Result<ExecutedBlock, ExecutionError> {
     let Given { header, seed, seal, batches, transactions, receipts } = given;
+    // First: of later rules the header may have another form, too.
+    let ConfigRecord { config, height: config_height, .. } = config_in_force(above.view)?;
     check_link(above.parent, header)?;
-    let ConfigRecord { config, height: config_height, .. } = execution::config_of(above.view)?;
-    check_rules(&config)?;
     if header.config_height != config_height {
         return Err(Invalid::ConfigHeight { expected: config_height, height: header.config_height }.into());
     }
@@ -322,17 +318,31 @@ fn is_idle(above: &Above<'_>, time: Time) -> Result<bool, ReadError> {
     Ok(execution::next_timer(above.view)?.is_none_or(|due| due > time))
 }
 
-/// Whether this build knows what is valid above this configuration.
-pub fn check_rules(config: &ChannelConfig) -> Result<(), Invalid> {
-    match config.rules {
-        1..=RULES => Ok(()),
-        rules => Err(Invalid::UnknownRules { rules, known: RULES }),
+/// The configuration in force above `view`; refused if this build does not know what is valid there, whatever form the
+/// record of it has.
+fn config_in_force(view: &dyn ReadView) -> Result<ConfigRecord, ExecutionError> {
+    let value = execution::value_in_force(view)?;
+    check_number(&value)?;
+    Ok(execution::config_from(&value)?)
+}
+
+/// Whether this build knows what is valid above `view`: to be asked before the next block is decoded, which may have another
+/// form.
+pub fn check_rules(view: &dyn ReadView) -> Result<(), ExecutionError> {
+    Ok(check_number(&execution::value_in_force(view)?)?)
+}
+
+fn check_number(configuration: &[u8]) -> Result<(), Invalid> {
+    let known = rules::known();
+    match execution::rules_in(configuration) {
+        Some(rules) if !(1..=known).contains(&rules) => Err(Invalid::UnknownRules { rules, known }),
+        _ => Ok(()),
     }
 }
 
-/// Whether a transaction has actions of the rules in force only.
+/// Whether a transaction is of the rules in force, with all that is in it.
 pub(super) fn check_actions(in_force: u32, place: u32, transaction: &VerifiedTransaction) -> Result<(), Invalid> {
-    let needed = transaction.transaction().actions.iter().map(rules::since).max().unwrap_or_default();
+    let needed = transaction.since();
     match needed > in_force {
         true => Err(Invalid::TransactionAheadOfRules { place, rules: needed }),
         false => Ok(()),
@@ -402,7 +412,7 @@ struct Sifted {
 enum Sieve {
     Fits,
     Known,
-    Refused(TransactionError),
+    Refused(Refused),
     /// The block is full.
     Later,
 }
@@ -414,18 +424,17 @@ fn sift(above: &Above<'_>, config: &ChannelConfig, offered: Vec<VerifiedTransact
     let mut known = above.ids.have(&offered)?;
     repeated(&ids).for_each(|place| known[place as usize] = true);
     let (mut room, mut bytes_left) = (limits.block_transactions_max, limits.block_bytes_max as usize);
-    let mut judge = |known: bool, transaction: &VerifiedTransaction| {
+    let mut judge = |known: bool, transaction: &VerifiedTransaction| -> Result<Sieve, ReadError> {
         if known {
-            return Sieve::Known;
+            return Ok(Sieve::Known);
         }
         if let Err(beyond) = check_size(limits, 0, transaction) {
-            return Sieve::Refused(oversize(beyond));
+            return Ok(Sieve::Refused(Refused::Limits(oversize(beyond))));
         }
-        let ahead = |action: &&Action| rules::since(action) > config.rules || rules::is_ahead(action);
-        if let Some(ahead) = transaction.transaction().actions.iter().find(ahead) {
-            return Sieve::Refused(TransactionError::UnknownAction(ahead.type_text().into()));
+        if let Some(refused) = ahead_of_rules(above, config.rules, transaction)? {
+            return Ok(Sieve::Refused(refused));
         }
-        match (room.checked_sub(1), bytes_left.checked_sub(transaction.envelope().len())) {
+        Ok(match (room.checked_sub(1), bytes_left.checked_sub(transaction.envelope().len())) {
             (Some(places), Some(bytes)) => {
                 (room, bytes_left) = (places, bytes);
                 Sieve::Fits
@@ -435,9 +444,10 @@ fn sift(above: &Above<'_>, config: &ChannelConfig, offered: Vec<VerifiedTransact
                 room = 0;
                 Sieve::Later
             }
-        }
+        })
     };
-    let verdicts: Vec<Sieve> = known.into_iter().zip(&offered).map(|(known, one)| judge(known, one)).collect();
+    let verdicts = known.into_iter().zip(&offered).map(|(known, one)| judge(known, one));
+    let verdicts = verdicts.collect::<Result<Vec<Sieve>, ReadError>>()?;
     let mut left = Left::default();
     if verdicts.iter().all(|verdict| matches!(verdict, Sieve::Fits)) {
         return Ok(Sifted { transactions: offered, ids, left });
@@ -447,12 +457,40 @@ fn sift(above: &Above<'_>, config: &ChannelConfig, offered: Vec<VerifiedTransact
         match verdict {
             Sieve::Fits => transactions.push(transaction),
             Sieve::Known => left.known.push(transaction.id()),
-            Sieve::Refused(error) => left.refused.push((transaction.id(), Refused::Limits(error))),
+            Sieve::Refused(refused) => left.refused.push((transaction.id(), refused)),
             Sieve::Later => left.deferred.push(transaction),
         }
     }
     let ids = places(&transactions);
     Ok(Sifted { transactions, ids, left })
+}
+
+/// Why a transaction may be in no block of this build's: its form is of later rules than those in force, or it would have
+/// the channel go on under rules that this build lacks.
+fn ahead_of_rules(
+    above: &Above<'_>,
+    in_force: u32,
+    transaction: &VerifiedTransaction,
+) -> Result<Option<Refused>, ReadError> {
+    let actions = &transaction.transaction().actions;
+    if transaction.since() > in_force {
+        let ahead = actions.iter().find(|action| rules::action_since(action) > in_force);
+        let kind = ahead.map_or("transaction", Action::type_text);
+        return Ok(Some(Refused::Limits(TransactionError::UnknownAction(kind.into()))));
+    }
+    for action in actions {
+        let ahead = match action {
+            Action::ChannelPropose(proposed) => rules::is_ahead(&proposed.changes),
+            Action::ChannelApprove(approved) => execution::channel::changes(above.view, &approved.proposal)?
+                .is_some_and(|changes| rules::is_ahead(&changes)),
+            _ => false,
+        };
+        if ahead {
+            let detail = Detail::AtMost { part: Part::Rules, most: rules::known().into() };
+            return Ok(Some(Refused::Execution { code: ResultCode::ConfigurationInvalid, detail }));
+        }
+    }
+    Ok(None)
 }
 
 /// A sender is told the same as at the door.

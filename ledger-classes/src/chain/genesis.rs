@@ -7,12 +7,11 @@ use crate::formats::block::{BLOCK_ENCODED_BYTES_MAX, BLOCK_VERSION, Block, Heade
 use crate::formats::config::{ChannelConfig, ConfigError};
 use crate::formats::transaction;
 use crate::formats::transaction::{Encoding, Envelope};
-use crate::merkle;
 use crate::primitives::codec;
 use crate::primitives::hash::Hash;
-use crate::rules::RULES;
 use crate::state::tree::{NoPages, StateTree};
 use crate::state::view::Writes;
+use crate::{merkle, rules};
 
 /// Makes a channel's genesis block: its header's hash is the channel's id.
 pub fn genesis(config: &ChannelConfig) -> Result<(Block, Writes), ConfigError> {
@@ -60,8 +59,9 @@ pub struct Genesis {
 
 /// Whether a block is the genesis block of a configuration.
 pub fn check_genesis(block: &Block) -> Result<Genesis, Invalid> {
-    if let Some(rules) = rules_of(block).filter(|rules| *rules > RULES) {
-        return Err(Invalid::UnknownRules { rules, known: RULES });
+    let known = rules::known();
+    if let Some(rules) = rules_of(block).filter(|rules| *rules > known) {
+        return Err(Invalid::UnknownRules { rules, known });
     }
     let config = block.genesis_config().map_err(|_| Invalid::GenesisMalformed)?;
     let (again, writes) = genesis(&config).map_err(|_| Invalid::GenesisMalformed)?;
@@ -74,5 +74,8 @@ pub fn check_genesis(block: &Block) -> Result<Genesis, Invalid> {
 /// The number of a genesis block's rules, which its configuration begins with, whatever else is in it.
 fn rules_of(block: &Block) -> Option<u32> {
     let envelope: Envelope = codec::decode(block.transactions.first()?, BLOCK_ENCODED_BYTES_MAX).ok()?;
+    if envelope.encoding != Encoding::Genesis {
+        return None;
+    }
     envelope.payload.first_chunk().map(|rules| u32::from_le_bytes(*rules))
 }

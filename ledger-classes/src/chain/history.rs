@@ -3,7 +3,7 @@
 
 use super::{
     Above, ExecutedBlock, ExecutionError, Genesis, Given, Invalid, Parent, RecentIds, check, check_genesis, check_link,
-    verify_transactions,
+    check_rules, verify_transactions,
 };
 use crate::formats::block::{Block, Header};
 use crate::formats::receipt::Receipt;
@@ -93,7 +93,8 @@ impl History {
         seed: [u8; 32],
     ) -> Result<Checked, ExecutionError> {
         let Some(above) = self.above(view, pages, certificates) else { return Ok(self.first(block, receipts)?) };
-        // Before the signatures, which cost the most.
+        // Before the signatures, which cost the most; of later rules the header may have another form, too.
+        check_rules(view)?;
         check_link(above.parent, &block.header)?;
         let transactions = verify_transactions(block, above.parent.channel, seed, &mut KeyCache::default())?;
         let end = |one: &VerifiedTransaction| (one.transaction().valid_until, one.id());

@@ -279,7 +279,7 @@ reasons! {
         /// Its place among the batches.
         batch: u32,
     } = 331, "batch-digest",
-        ("the transactions of batch {batch} are not those that its digest names");
+        ("the transactions of batch {batch} are not those that its count and its digest name");
     /// Batches go by origin and number, ascending, each once.
     BatchOrder {
         /// Its place among the batches.

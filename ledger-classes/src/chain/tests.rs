@@ -5,28 +5,30 @@ mod breaks;
 mod witnesses;
 
 use super::{
-    Checked, Draft, Drafted, ExecutedBlock, ExecutionError, Given, History, Invalid, Left, check, draft, genesis,
+    Checked, Draft, Drafted, ExecutedBlock, ExecutionError, Given, History, Invalid, Left, RecentIds, check, draft,
+    genesis, verify_transactions,
 };
-use super::{RecentIds, verify_transactions};
 use crate::action::{Action, assets, channel, logs};
+use crate::execution::channel::{Proposal, ProposalState, Subject};
 use crate::execution::contracts::timers::Timer;
 use crate::execution::test_support::{address, open_config, signer};
 use crate::formats::blinding::{Blinded, Blinder, BlindingSeed};
 use crate::formats::block::{Block, Header, Seal};
-use crate::formats::config::{ChannelConfig, Limits};
-use crate::formats::detail::{Detail, PathFault, PathRefusal};
+use crate::formats::config::{ChannelConfig, ConfigChange, Limits};
+use crate::formats::detail::{Detail, Part, PathFault, PathRefusal};
 use crate::formats::receipt::{Receipt, ReceiptHead};
 use crate::formats::transaction::{Encoding, Envelope, Transaction, VerifiedTransaction, parse, verify_all};
 use crate::keys::{KeyCache, Signature, SigningKey};
+use crate::merkle;
 use crate::primitives::amount::Amount;
 use crate::primitives::codec;
 use crate::primitives::hash::{Hash, HexBytes};
+use crate::primitives::identity::Identity;
 use crate::primitives::time::Time;
-use crate::state::keyspace;
 use crate::state::participant::{CertificatePaths, CertifiedIdentity, NoCertificates, PathRules};
-use crate::state::record;
 use crate::state::tree::NoPages;
 use crate::state::view::{MemoryState, Writes};
+use crate::state::{keyspace, record};
 use std::collections::BTreeSet;
 
 /// Who orders.
@@ -350,19 +352,16 @@ fn a_header_shows_no_root_without_its_blinding() {
     for sealed in &blocks {
         let checked = maker.check(sealed).expect("a valid block");
         let plain = |receipt: &Receipt| {
-            let events: Vec<Hash> = receipt.events.iter().map(|event| crate::merkle::leaf_hash(event)).collect();
-            let head = ReceiptHead { events_root: crate::merkle::root(&events), ..receipt.head.clone() };
-            let detail = receipt.head.detail.map(|_| crate::merkle::leaf_hash(&codec::encode(&receipt.detail)));
+            let events: Vec<Hash> = receipt.events.iter().map(|event| merkle::leaf_hash(event)).collect();
+            let head = ReceiptHead { events_root: merkle::root(&events), ..receipt.head.clone() };
+            let detail = receipt.head.detail.map(|_| merkle::leaf_hash(&codec::encode(&receipt.detail)));
             assert!(detail.is_none() || detail != receipt.head.detail, "why it failed has its blinding");
-            [ReceiptHead { detail, ..head }, receipt.head.clone()]
-                .map(|head| crate::merkle::leaf_hash(&codec::encode(&head)))
+            [ReceiptHead { detail, ..head }, receipt.head.clone()].map(|head| merkle::leaf_hash(&codec::encode(&head)))
         };
         let leaves: Vec<[Hash; 2]> = sealed.receipts.iter().map(plain).collect();
         let (written, header) = (crate::formats::block::write_leaves(&checked.writes), codec::encode(&checked.header));
-        let mut roots = vec![crate::merkle::root(&written), checked.tree.root()];
-        roots.extend(
-            [0, 1].map(|which| crate::merkle::root(&leaves.iter().map(|leaf| leaf[which]).collect::<Vec<_>>())),
-        );
+        let mut roots = vec![merkle::root(&written), checked.tree.root()];
+        roots.extend([0, 1].map(|which| merkle::root(&leaves.iter().map(|leaf| leaf[which]).collect::<Vec<_>>())));
         roots.extend(leaves.concat());
         let shown = |hash: &Hash| header.windows(32).any(|window| window == hash.0);
         assert!(!roots.iter().any(shown), "block {}", checked.header.height);
@@ -370,7 +369,7 @@ fn a_header_shows_no_root_without_its_blinding() {
         for (receipt, head) in (0u32..).zip(sealed.receipts.iter().map(|receipt| &receipt.head)) {
             let leaf = |(index, event): (u32, &Vec<u8>)| blinder.leaf(Blinded::Event { receipt, index }, event);
             let leaves: Vec<Hash> = (0u32..).zip(&sealed.receipts[receipt as usize].events).map(leaf).collect();
-            assert_eq!(head.events_root, crate::merkle::root(&leaves), "each event by its own");
+            assert_eq!(head.events_root, merkle::root(&leaves), "each event by its own");
             let detail = codec::encode(&sealed.receipts[receipt as usize].detail);
             let detail = (head.code != 0).then(|| blinder.leaf(Blinded::Detail { receipt }, &detail));
             assert_eq!(head.detail, detail, "why it failed by its own");
@@ -422,9 +421,9 @@ pub(crate) fn forced(
         height: above.parent.height + 1,
         previous: above.parent.hash,
         time,
-        transaction_root: crate::merkle::root(&leaves),
-        receipt_root: crate::merkle::root(&crate::formats::block::receipt_leaves(&ran.executed.receipts, &blinder)),
-        batch_root: crate::merkle::empty_root(),
+        transaction_root: merkle::root(&leaves),
+        receipt_root: merkle::root(&crate::formats::block::receipt_leaves(&ran.executed.receipts, &blinder)),
+        batch_root: merkle::empty_root(),
         writes_root: crate::formats::block::writes_root(&ran.executed.writes, &blinder),
         state_root: tree.state_root(above.pages, &blinder).expect("memory does not fail"),
         history_root: above.parent.history_root,
@@ -498,6 +497,10 @@ fn an_id_is_in_one_block_for_ever() {
     assert_eq!(heights.len(), 1);
 }
 
+fn leaf_of(envelope: &[u8]) -> Hash {
+    crate::formats::transaction::leaf(&crate::formats::transaction::id_of(envelope).expect("an envelope"), envelope)
+}
+
 /// The configuration in force with other rules, as a later build left it.
 fn with_rules(maker: &mut Maker, rules: u32) {
     let mut record = crate::execution::config_of(&maker.state).expect("memory does not fail");
@@ -522,6 +525,19 @@ fn above_rules_that_this_build_lacks_no_block_is_made_or_accepted() {
     let drafted = draft(&above, Draft { proposer, time, seed: DRAWN, transactions: vec![one], batches: Vec::new() });
     assert_eq!(drafted.map(|drafted| drafted.left.known), Err(ExecutionError::Invalid(unknown)));
     assert_eq!((unknown.name(), blocks.len()), ("unknown-rules", 5));
+    // Whatever form a later program gives a record, and the block above it, the number says what is missing.
+    let at = crate::execution::config_of(&maker.state).expect("memory does not fail").height;
+    let (mut later, key) = (maker.clone(), keyspace::config_at(at));
+    let record = [&[9][..], &7u32.to_le_bytes(), b"another form"].concat();
+    later.state.apply(&Writes::from([(key, Some(record.as_slice().into()))]));
+    let mut other = sealed.clone();
+    other.block.header.version = 2;
+    let unknown = Invalid::UnknownRules { rules: 7, known: crate::rules::RULES };
+    assert_eq!(later.check(&other).map(|checked| checked.hash), Err(ExecutionError::Invalid(unknown)));
+    let above = later.history.above(&later.state, &NoPages, &NoCertificates).expect("genesis");
+    assert_eq!(super::check_rules(above.view), Err(ExecutionError::Invalid(unknown)));
+    let said = crate::execution::config_of(above.view).expect_err("of another form").0;
+    assert!(said.contains("the rules 7"), "{said}");
 }
 
 /// Of a later form nothing else of a configuration may be readable.
@@ -531,6 +547,14 @@ fn a_genesis_of_later_rules_is_refused_for_them_whatever_its_form_is() {
     let later =
         |payload: Vec<u8>| codec::encode(&Envelope { encoding: Encoding::Genesis, payload, signatures: Vec::new() });
     let unknown = Invalid::UnknownRules { rules: 7, known: crate::rules::RULES };
+    // Of a version of its own no block can be read at all.
+    let mut bytes = codec::encode(&block);
+    assert_eq!(super::decode(&bytes), Ok(block.clone()));
+    bytes[0] = 2;
+    bytes.truncate(100);
+    assert_eq!(super::decode(&bytes), Err(Invalid::Version { version: 2 }));
+    bytes[0] = 1;
+    assert_eq!(super::decode(&bytes), Err(Invalid::Malformed));
     let known = ChannelConfig { rules: 7, ..config() };
     for payload in [codec::encode(&known), [&7u32.to_le_bytes()[..], b"another form"].concat()] {
         block.transactions = vec![later(payload)].into();
@@ -538,6 +562,27 @@ fn a_genesis_of_later_rules_is_refused_for_them_whatever_its_form_is() {
     }
     block.transactions = vec![later([&1u32.to_le_bytes()[..], b"no form"].concat())].into();
     assert_eq!(super::check_genesis(&block).map(|genesis| genesis.channel), Err(Invalid::GenesisMalformed));
+    // A configuration has one form and stands in one kind of envelope: whatever else says the same is no genesis block.
+    let own = codec::encode(&config());
+    let envelope = |encoding, payload, signatures| codec::encode(&Envelope { encoding, payload, signatures });
+    let signed = Envelope::sign(Encoding::Genesis, own.clone(), &[&signer(1)]).signatures;
+    for (other, encoded) in [
+        ("as a transaction", envelope(Encoding::Binary, own.clone(), Vec::new())),
+        ("of later rules as one", envelope(Encoding::Binary, codec::encode(&known), Vec::new())),
+        ("as JSON", envelope(Encoding::Json, serde_json::to_vec(&config()).expect("our own"), Vec::new())),
+        ("signed", envelope(Encoding::Genesis, own.clone(), signed)),
+        ("more behind", later([&own[..], &[0]].concat())),
+        ("more behind the envelope", [&later(own)[..], &[0]].concat()),
+    ] {
+        let mut block = genesis(&config()).expect("valid").0;
+        block.transactions = vec![encoded].into();
+        block.header.transaction_root = merkle::root(&[leaf_of(&block.transactions[0])]);
+        assert_eq!(
+            super::check_genesis(&block).map(|genesis| genesis.channel),
+            Err(Invalid::GenesisMalformed),
+            "{other}"
+        );
+    }
     assert!(genesis(&known).is_err(), "this build begins no such channel");
 }
 
@@ -552,18 +597,50 @@ fn an_action_of_rules_that_are_not_in_force_is_in_no_block() {
     assert_eq!(super::execute::check_actions(0, 3, &one), Err(ahead), "every action is of rules 1 at least");
     // Of the next rules: whoever makes a block does not offer it, since it could make none afterwards.
     let raise = Action::ChannelPropose(channel::Propose {
-        changes: vec![crate::formats::config::ConfigChange::SetRules { rules: crate::rules::RULES + 1 }],
+        changes: vec![ConfigChange::SetRules { rules: crate::rules::RULES + 1 }],
         reason: String::new(),
     });
     let envelope = maker.envelope(&[1], vec![raise]);
     let raise = maker.verified(envelope);
     let Drafted { block, left } = maker.draft(7, vec![raise.clone(), one.clone()]);
     assert_eq!(block.map(|block| block.ids.len()), Some(1));
-    let refused =
-        super::Refused::Limits(crate::formats::transaction::TransactionError::UnknownAction("channel.propose".into()));
-    assert_eq!(left.refused, [(raise.id(), refused)]);
+    let ahead = super::Refused::Execution {
+        code: crate::formats::outcome::ResultCode::ConfigurationInvalid,
+        detail: Detail::AtMost { part: Part::Rules, most: crate::rules::RULES.into() },
+    };
+    assert_eq!(left.refused, [(raise.id(), ahead.clone())]);
     // Whoever follows takes it: with it, both builds decide alike.
     let above = maker.history.above(&maker.state, &NoPages, &NoCertificates).expect("genesis");
-    let (block, receipts) = forced(&above, maker.time(), &[raise]);
-    assert!(maker.check(&Sealed { block, receipts }).is_ok());
+    let (block, receipts) = forced(&above, maker.time(), std::slice::from_ref(&raise));
+    let sealed = Sealed { block, receipts };
+    assert!(maker.check(&sealed).is_ok());
+    // Nor does it offer an approval of what somebody else has proposed.
+    maker.take(&sealed);
+    let proposal = Proposal {
+        subject: Subject::Configuration(vec![ConfigChange::SetRules { rules: crate::rules::RULES + 1 }]),
+        reason: String::new(),
+        by: Identity::new("test.example", "alpha", crate::primitives::identity::Role::Admin, "ann")
+            .expect("an identity"),
+        proposed_height: 1,
+        proposed_at: maker.time(),
+        approvals: Vec::new(),
+        state: ProposalState::Open,
+        ended_height: None,
+    };
+    let (ahead_of_it, known) = (Hash([1; 32]), Hash([2; 32]));
+    let within = ConfigChange::SetPublicRead { public_read: true };
+    let other = Proposal { subject: Subject::Configuration(vec![within]), ..proposal.clone() };
+    maker.state.apply(&Writes::from([
+        (keyspace::proposal(&ahead_of_it), Some(record::to_value(&proposal))),
+        (keyspace::proposal(&known), Some(record::to_value(&other))),
+    ]));
+    let approve = |maker: &mut Maker, proposal| {
+        let envelope = maker.envelope(&[1], vec![log(2), Action::ChannelApprove(channel::Approve { proposal })]);
+        maker.verified(envelope)
+    };
+    let (refused, taken, unknown) =
+        (approve(&mut maker, ahead_of_it), approve(&mut maker, known), approve(&mut maker, Hash([3; 32])));
+    let Drafted { block, left } = maker.draft(7, vec![refused.clone(), taken, unknown]);
+    assert_eq!(block.map(|block| block.ids.len()), Some(2), "whether they may is for execution");
+    assert_eq!(left.refused, [(refused.id(), ahead)]);
 }

@@ -235,7 +235,7 @@ fn a_channels_own_budgets_are_those_that_its_blocks_are_held_to() {
     let narrow = |ledger: &mut Ledger| {
         let mut record = super::config_of(&ledger.state).unwrap();
         record.config.budgets = Budgets::least();
-        assert_eq!(record.config.check(), Ok(()));
+        assert_eq!(record.config.check(record.config.rules), Ok(()));
         ledger.put(keyspace::config_at(record.height), &record);
     };
     let (mut wide, mut least) = (heirloom(30_000), heirloom(30_000));

@@ -17,6 +17,7 @@ pub use governance::approvals_needed;
 pub(super) use pace::Pace;
 pub use proposals::{Approval, Proposal, ProposalState, Subject};
 pub(super) use proposals::{Membership, approve, propose, put_forward, withdraw};
+pub(crate) use queries::changes;
 pub use queries::{NamedParticipant, NamedProposal, open_proposals, participants, proposal};
 pub(super) use revocation::{reinstate, revoke, revoke_by_evidence};
 
@@ -189,7 +190,7 @@ fn take_effect(context: &mut Context<'_>, record: &ConfigRecord, cause: Hash) ->
             proposals::forget(context, &member.name)?;
         }
     }
-    let (configuration, writes) = configuration::writes_of(record);
+    let (configuration, writes) = configuration::writes_of(record, current.rules);
     writes.into_iter().for_each(|(key, value)| context.put_value(key, value));
     let height = context.height() + 1;
     context.emit(Event::ChannelConfigured { proposal: cause, height, configuration })?;

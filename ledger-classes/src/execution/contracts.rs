@@ -109,7 +109,7 @@ pub(super) fn deploy(context: &mut Context<'_>, body: &Deploy) -> Result<(), Ref
     if !is_label(&body.contract) {
         return reject(ResultCode::InvalidField, Detail::Named { thing: Thing::Contract });
     }
-    check_code(body)?;
+    check_code(context.config().rules, body)?;
     if context.get_value(&keyspace::contract(&body.contract))?.is_some() {
         return reject(
             ResultCode::ContractExists,
@@ -125,7 +125,7 @@ pub(super) fn upgrade(context: &mut Context<'_>, body: &Deploy) -> Result<(), Re
     if contract.retired {
         return reject(ResultCode::ContractIsRetired, Detail::Retired { name: Text::from(&body.contract) });
     }
-    check_code(body)?;
+    check_code(context.config().rules, body)?;
     let Some(version) = contract.version.checked_add(1) else {
         return reject(ResultCode::InvalidField, Detail::NoMoreVersions {});
     };
@@ -256,9 +256,9 @@ fn owned(context: &Context<'_>, name: &str) -> Result<ContractRecord, Refusal> {
     Ok(contract)
 }
 
-fn check_code(body: &Deploy) -> Result<(), Refusal> {
-    match engine::find(&body.engine) {
-        Some(engine) if engine.has(&body.code) => Ok(()),
+fn check_code(in_force: u32, body: &Deploy) -> Result<(), Refusal> {
+    match engine::find(in_force, &body.engine) {
+        Some(engine) if engine.since(&body.code).is_some_and(|since| since <= in_force) => Ok(()),
         Some(_) => reject(ResultCode::CodeUnknown, Detail::NoSuchCode { engine: Text::from(&body.engine) }),
         None => {
             reject(ResultCode::CodeUnknown, Detail::Unknown { thing: Thing::Engine, name: Text::from(&body.engine) })
@@ -292,7 +292,7 @@ fn put_version(context: &mut Context<'_>, body: &Deploy, owner: Address, version
 /// The engine of a registered contract. Its name was checked when it was registered: a build without it cannot
 /// execute this channel at all, and guessing would part its state from the others'.
 fn engine_of(name: &str) -> Result<&'static dyn ContractEngine, ReadError> {
-    engine::find(name).ok_or_else(|| ReadError(format!("this build has no contract engine {name}")))
+    engine::find(u32::MAX, name).ok_or_else(|| ReadError(format!("this build has no contract engine {name}")))
 }
 
 fn running(view: &dyn ReadView, name: &str) -> Result<(InstanceRecord, &'static dyn ContractEngine, String), Refusal> {

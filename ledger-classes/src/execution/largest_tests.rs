@@ -475,12 +475,12 @@ fn a_query_of_the_largest_records_of_an_instance_is_answered_within_a_page() {
 fn a_configuration_of_the_most_bytes_is_valid_and_one_of_a_byte_more_is_not() {
     let mut largest = config();
     assert_eq!(codec::encode(&largest).len(), CONFIG_BYTES_MAX);
-    assert_eq!(largest.check(), Ok(()));
+    assert_eq!(largest.check(1), Ok(()));
     let last = largest.organizations.iter_mut().rev().find_map(|member| member.authorities.last_mut()).unwrap();
     assert!(last.0.len() < CERTIFICATE_BYTES_MAX);
     last.0.push(255);
     let too_large = Detail::AtMost { part: Part::Configuration, most: 192 * 1024 };
-    assert_eq!(largest.check().unwrap_err().0, too_large);
+    assert_eq!(largest.check(1).unwrap_err().0, too_large);
 }
 
 /// What would not be read back is not written, whatever the record.

@@ -7,27 +7,32 @@
 use crate::formats::config::ChannelConfig;
 use crate::formats::outcome::ResultCode;
 use crate::formats::rights::Rights;
-use crate::primitives::hash::Hash;
+use crate::primitives::hash::{Hash, HexBytes};
 use crate::primitives::time::Time;
-use crate::state::keyspace;
-use crate::state::participant::{CertificatePaths, KnownCertificate, Participant};
-use crate::state::record;
+use crate::state::participant::{CertificatePaths, KnownCertificate, Participant, PathRules};
 use crate::state::view::{ReadError, ReadView};
+use crate::state::{keyspace, record};
 use std::cell::OnceCell;
 
 /// The member organizations of a configuration, with the keys of the CAs that it lists for each. A key is read from its
 /// certificate when it is first asked for, so that a block pays for the organizations that act in it, and once.
 pub struct Members<'a> {
     config: &'a ChannelConfig,
+    rules: PathRules,
     certificates: &'a dyn CertificatePaths,
     /// By the place of the organization in the configuration.
     keys: Vec<OnceCell<Vec<Hash>>>,
 }
 
 impl<'a> Members<'a> {
-    /// The members under `config`.
+    /// The members under `config`, which is in force.
     pub fn new(config: &'a ChannelConfig, certificates: &'a dyn CertificatePaths) -> Self {
-        Self { config, certificates, keys: vec![OnceCell::new(); config.organizations.len()] }
+        Self::under(config, config.path_rules(), certificates)
+    }
+
+    /// The members under a configuration that is to follow, by the rules in force.
+    pub(super) fn under(config: &'a ChannelConfig, rules: PathRules, certificates: &'a dyn CertificatePaths) -> Self {
+        Self { config, rules, certificates, keys: vec![OnceCell::new(); config.organizations.len()] }
     }
 
     /// The configuration.
@@ -39,8 +44,8 @@ impl<'a> Members<'a> {
     fn lists(&self, organization: &str, authorities: &[Hash]) -> bool {
         let mut members = self.config.organizations.iter().zip(&self.keys);
         let Some((member, keys)) = members.find(|(member, _)| member.name == organization) else { return false };
-        let read = || member.authorities.iter().filter_map(|der| self.certificates.authority_key(&der.0)).collect();
-        let listed = keys.get_or_init(read);
+        let key = |der: &HexBytes| self.certificates.authority_key(self.rules, &der.0);
+        let listed = keys.get_or_init(|| member.authorities.iter().filter_map(key).collect());
         authorities.iter().any(|key| listed.contains(key))
     }
 

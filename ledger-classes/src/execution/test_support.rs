@@ -64,7 +64,7 @@ impl Ledger {
 
     /// A channel of this configuration, which is checked.
     pub(crate) fn with_config(config: ChannelConfig) -> Self {
-        config.check().expect("a test's configuration is valid");
+        config.check(config.rules).expect("a test's configuration is valid");
         let mut state = MemoryState::default();
         state.apply(&genesis_writes(&config));
         let time = config.created.plus_millis(1000);
@@ -256,7 +256,10 @@ impl Ledger {
 pub(crate) fn participant(config: &ChannelConfig, number: u8, identity: &Identity) -> Participant {
     let member = config.organizations.iter().find(|member| member.name == identity.organization());
     let listed = member.map(|member| member.authorities.as_slice()).unwrap_or_default();
-    let authorities: Vec<Hash> = listed.iter().filter_map(|der| NoCertificates.authority_key(&der.0)).collect();
+    let authorities: Vec<Hash> = listed
+        .iter()
+        .filter_map(|der| NoCertificates.authority_key(crate::state::participant::PathRules::V1, &der.0))
+        .collect();
     Participant {
         identity: identity.clone(),
         serial: HexBytes(vec![number]),

@@ -132,14 +132,28 @@ pub struct Batch {
     pub origin: Address,
     /// Its number among those of the same origin.
     pub number: u64,
+    /// How many transactions are in it: without the size of a tree its root is that of other lists, too.
+    pub count: u32,
     /// RFC 9162 root over the leaves of the transactions in it.
     pub digest: Hash,
 }
 
 impl Batch {
-    /// What a witness signs: ASCII `chancery/witness/1`, 0x00, the channel's id, origin, number (u64, little-endian), digest.
+    /// The batch of transactions with these leaves.
+    pub fn of(origin: Address, number: u64, leaves: &[Hash]) -> Self {
+        Self { origin, number, count: count(leaves), digest: merkle::root(leaves) }
+    }
+
+    /// Whether these are the leaves of its transactions.
+    pub fn is_of(&self, leaves: &[Hash]) -> bool {
+        self.count == count(leaves) && self.digest == merkle::root(leaves)
+    }
+
+    /// What a witness signs: ASCII `chancery/witness/1`, 0x00, the channel's id, origin, number (u64), count (u32), digest;
+    /// numbers little-endian.
     pub fn message(&self, channel: &Hash) -> Vec<u8> {
-        Tag::Witness.message(&[&channel.0, &self.origin.0, &self.number.to_le_bytes(), &self.digest.0])
+        let Self { origin, number, count, digest } = self;
+        Tag::Witness.message(&[&channel.0, &origin.0, &number.to_le_bytes(), &count.to_le_bytes(), &digest.0])
     }
 
     /// An ordering peer vouches that all of it was verified.
@@ -148,12 +162,16 @@ impl Batch {
     }
 }
 
+fn count(leaves: &[Hash]) -> u32 {
+    u32::try_from(leaves.len()).unwrap_or(u32::MAX)
+}
+
 /// A batch of which transactions are in a block, with those who vouch for it.
 #[derive(Clone, Debug, PartialEq, Eq, Encode, Decode)]
 pub struct WitnessedBatch {
     /// The batch.
     pub batch: Batch,
-    /// Leaves of all transactions in it, of which some may be in other blocks, or in none.
+    /// Leaves of all transactions in it, in its order, of which some may be in other blocks, or in none.
     pub leaves: Vec<Hash>,
     /// Over [`Batch::message`], in the order in which the orderers' record lists the peers.
     pub witnesses: Vec<SealSignature>,
@@ -195,7 +213,7 @@ pub const BLOCK_ENCODED_BYTES_MAX: usize =
     limits::BLOCK_BYTES_MAX + limits::BLOCK_TRANSACTIONS_MAX * 16 + BATCHES_BYTES_MAX + SEAL_BYTES_MAX + 4096;
 
 /// Most bytes of a block's encoded batches.
-const BATCHES_BYTES_MAX: usize = limits::BATCH_LEAVES_MAX * 32 + limits::WITNESSES_MAX * 130 + limits::BATCHES_MAX * 76;
+const BATCHES_BYTES_MAX: usize = limits::BATCH_LEAVES_MAX * 32 + limits::WITNESSES_MAX * 130 + limits::BATCHES_MAX * 80;
 
 /// What a block's body does not agree with its header in.
 #[derive(Clone, Debug, thiserror::Error, PartialEq, Eq)]
@@ -235,6 +253,9 @@ impl Block {
         }
         if self.header.batches as usize != self.batches.len() || batch_root(&self.batches) != self.header.batch_root {
             return fail("the batches differ from the header's batch root");
+        }
+        if !self.batches.iter().all(|listed| listed.batch.is_of(&listed.leaves)) {
+            return fail("the transactions of a batch differ from its digest");
         }
         Ok(())
     }

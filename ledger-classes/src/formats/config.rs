@@ -10,15 +10,14 @@ pub use orderers::{Engine, Orderers, OrderingPeer};
 use crate::formats::detail::{Detail, Names, Part, Text, Thing};
 use crate::formats::rights::{Class, Grant, Grantee, Right, Rights};
 use crate::keys::Address;
-use crate::limits;
 use crate::primitives::amount::Amount;
 use crate::primitives::codec;
 use crate::primitives::codec::{Decode, Encode};
 use crate::primitives::hash::HexBytes;
 use crate::primitives::identity::{Identity, Role, is_label};
 use crate::primitives::time::Time;
-use crate::rules::RULES;
 use crate::state::participant::{CertificatePaths, PathRules};
+use crate::{limits, rules};
 use serde::{Deserialize, Serialize};
 
 /// A member organization with the authorities whose certificates it vouches by.
@@ -181,8 +180,9 @@ pub struct ChannelConfig {
 pub struct ConfigError(pub Detail);
 
 impl ChannelConfig {
-    /// Checks every relation that execution relies on.
-    pub fn check(&self) -> Result<(), ConfigError> {
+    /// Checks every relation that execution relies on, by the rules that are in force where it is set: those of the block
+    /// that sets it. That is the number before, where this one has the next.
+    pub fn check(&self, in_force: u32) -> Result<(), ConfigError> {
         let fail = |detail: Detail| Err(ConfigError(detail));
         if !is_label(&self.name) {
             return fail(Detail::Named { thing: Thing::Channel });
@@ -203,13 +203,16 @@ impl ChannelConfig {
         if self.grants.len() > limits::GRANTS_MAX {
             return fail(Detail::AtMost { part: Part::Grants, most: limits::GRANTS_MAX as u64 });
         }
+        if !rules::has_engine(in_force, self.engine) {
+            return fail(Detail::AheadOfRules { part: Part::Engine, rules: in_force.into() });
+        }
+        if !rules::has_witnesses(in_force, self.witnesses) {
+            return fail(Detail::AheadOfRules { part: Part::Witnesses, rules: in_force.into() });
+        }
         self.orderers().check()?;
         self.budgets.check()?;
         if self.rules == 0 {
             return fail(Detail::NotBetween { part: Part::Rules, least: 1, most: u32::MAX.into(), found: 0 });
-        }
-        if self.witnesses != Witnesses::Own {
-            return fail(Detail::WitnessesOwn {});
         }
         for organization in &self.organizations {
             let twice = self.organizations.iter().filter(|other| other.name == organization.name).count() > 1;
@@ -276,14 +279,15 @@ impl ChannelConfig {
         Orderers { engine: self.engine, peers: self.peers.clone(), threshold: self.threshold }
     }
 
-    /// Checks that a channel can begin with this configuration, by the rules that changes are held to: no asset is there
-    /// yet, so fees come later, by a change.
+    /// Checks that a channel can begin with this configuration, by the rules that it begins with and changes are held to: no
+    /// asset is there yet, so fees come later, by a change.
     pub fn check_genesis(&self) -> Result<(), ConfigError> {
-        self.check()?;
-        if self.rules > RULES {
-            let (least, most, found) = (1, RULES.into(), self.rules.into());
+        let known = rules::known();
+        if !(1..=known).contains(&self.rules) {
+            let (least, most, found) = (1, known.into(), self.rules.into());
             return Err(ConfigError(Detail::NotBetween { part: Part::Rules, least, most, found }));
         }
+        self.check(self.rules)?;
         match &self.fees.asset {
             Some(asset) => Err(ConfigError(Detail::FeeAssetTooEarly { asset: asset.into() })),
             None => Ok(()),
@@ -319,17 +323,13 @@ impl ChannelConfig {
 
     /// The part of [`Self::check_governable`] that is about who orders.
     pub(crate) fn check_ordered(&self) -> Result<(), ConfigError> {
-        let fail = |detail: Detail| Err(ConfigError(detail));
-        if self.engine != Engine::Solo || self.peers.len() != 1 {
-            return fail(Detail::SeveralPeers {});
-        }
         let ordering = Rights::from_iter([Right::Order, Right::Hold]);
         let orders = |to: &Grantee| match to {
             Grantee::Organization(_) => false,
             Grantee::Identity(identity) => self.peers.iter().any(|peer| peer.identity == *identity),
         };
         if let Some(grant) = self.grants.iter().find(|grant| grant.rights.meets(ordering) && !orders(&grant.to)) {
-            return fail(Detail::OrderIsThePeers { grantee: Text::of(&grant.to) });
+            return Err(ConfigError(Detail::OrderIsThePeers { grantee: Text::of(&grant.to) }));
         }
         Ok(())
     }
@@ -371,7 +371,7 @@ impl ChannelConfig {
 
     /// Which certificate paths are good on this channel.
     pub fn path_rules(&self) -> PathRules {
-        crate::rules::path_rules(self.rules)
+        rules::path_rules(self.rules)
     }
 
     /// Whether `organization` is a member.

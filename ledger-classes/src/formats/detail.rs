@@ -18,7 +18,7 @@ mod values;
 pub use catalogue::Detail;
 pub use faults::{KeyFault, PathFault, PathRefusal};
 pub use terms::{Duty, ItemFault, Moment, Often, Part, Party, Resource, Revoked, Stage, Thing};
-pub use values::{Argument, Names, Text, Value};
+pub use values::{Argument, Names, Text, Value, Whose};
 
 use crate::formats::outcome::ResultCode;
 use crate::limits;
@@ -111,6 +111,11 @@ impl Detail {
             }
             other => other.to_string(),
         }
+    }
+
+    /// Whether it tells of administrative acts, whatever the code says.
+    pub const fn is_of_acts(&self) -> bool {
+        matches!(self.number(), 300..=399)
     }
 
     /// The arguments by their names.

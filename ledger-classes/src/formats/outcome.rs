@@ -264,6 +264,11 @@ impl ResultCode {
         }
     }
 
+    /// Whether it tells of administrative acts: more than the code is for who may read these.
+    pub const fn is_of_acts(self) -> bool {
+        matches!(self.number(), 300..=399)
+    }
+
     /// What it says where nothing else is to be said, as part of a sentence.
     pub fn words(self) -> String {
         if crate::primitives::words::are_others() {

@@ -228,7 +228,33 @@ pub struct VerifiedEvidence {
     /// The event, if the evidence carries one.
     pub event: Option<Event>,
     /// Why it failed, if the evidence carries that.
-    pub detail: Option<Detail>,
+    pub detail: Option<ProvenDetail>,
+}
+
+/// A detail that a receipt's head names.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum ProvenDetail {
+    /// One that this build knows.
+    Known(Detail),
+    /// One of later rules than this build's: the proof holds, and a newer build has the words.
+    Unknown {
+        /// Its number in `docs/formats/refusal-details.txt`.
+        number: u16,
+    },
+}
+
+impl ProvenDetail {
+    fn decode(bytes: &HexBytes) -> Result<Self, ProofError> {
+        let malformed = ProofError::Malformed("the detail");
+        let Some(number) = bytes.0.first_chunk().map(|number| u16::from_le_bytes(*number)) else {
+            return Err(malformed);
+        };
+        match bytes.0.len() <= DETAIL_BYTES_MAX {
+            true if Detail::is_known(number) => decode(bytes, DETAIL_BYTES_MAX, "the detail").map(Self::Known),
+            true => Ok(Self::Unknown { number }),
+            false => Err(malformed),
+        }
+    }
 }
 
 fn decode<T: codec::Decode<()>>(bytes: &HexBytes, bytes_max: usize, what: &'static str) -> Result<T, ProofError> {
@@ -396,7 +422,7 @@ impl VerifiedTrust {
                 if receipt.detail != Some(hash) {
                     return Err(ProofError::Mismatch("the detail is not the receipt's"));
                 }
-                Some(decode(&proof.detail, DETAIL_BYTES_MAX, "the detail")?)
+                Some(ProvenDetail::decode(&proof.detail)?)
             }
         };
         Ok(VerifiedEvidence { channel: self.channel, header, receipt, envelope, event, detail })

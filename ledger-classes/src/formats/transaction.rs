@@ -6,14 +6,13 @@
 
 use crate::action::Action;
 use crate::formats::config::Limits;
-use crate::keys::{self, Address, KeyCache, PublicKey, Signature, SignatureItem};
-use crate::limits;
-use crate::merkle;
+use crate::keys::{Address, KeyCache, PublicKey, Signature, SignatureItem};
 use crate::primitives::amount::{Amount, u64_text};
 use crate::primitives::codec;
 use crate::primitives::codec::{Decode, DecodeError, Encode};
 use crate::primitives::hash::{Hash, Tag};
 use crate::primitives::time::Time;
+use crate::{keys, limits, merkle, rules};
 use serde::{Deserialize, Serialize};
 
 /// How a payload is written.
@@ -205,6 +204,7 @@ struct Verified {
     id: Hash,
     envelope: Vec<u8>,
     leaf: Hash,
+    encoding: Encoding,
     payload_bytes: u32,
     signers: Vec<PublicKey>,
     sender: Address,
@@ -417,6 +417,7 @@ impl VerifiedTransaction {
         let encoded = codec::encode(&envelope);
         Self(Box::new(Verified {
             id,
+            encoding: envelope.encoding,
             payload_bytes: u32::try_from(envelope.payload.len()).unwrap_or(u32::MAX),
             sender,
             signers: envelope.signatures.iter().map(|signed| signed.key).collect(),
@@ -459,6 +460,12 @@ impl VerifiedTransaction {
     /// The first signer's address.
     pub fn sender(&self) -> Address {
         self.0.sender
+    }
+
+    /// The number of the rules that its form came with.
+    pub fn since(&self) -> u32 {
+        let schemes = self.signers.iter().map(PublicKey::scheme);
+        rules::since(self.encoding, schemes, &self.transaction.actions)
     }
 
     /// What was signed.

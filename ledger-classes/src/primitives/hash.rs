@@ -34,6 +34,12 @@ pub enum Tag {
     AuthorityCompromise,
     /// What a CA's key signs to name the CA that takes its place, in `channel.revoke_authority`.
     AuthoritySuccessor,
+    /// A certificate's own key, as records of participants name it.
+    CertificateKey,
+    /// An admission, as the list of those of an address names it.
+    Admission,
+    /// The CA certificates of an organization that [`Self::Authority`] is about.
+    Authorities,
     /// Outcome of a timer: the id of its receipt.
     Timer,
     /// Content stored beside the ledger.
@@ -65,6 +71,9 @@ impl Tag {
             Self::Authority => "chancery/authority/1",
             Self::AuthorityCompromise => "chancery/authority-compromise/1",
             Self::AuthoritySuccessor => "chancery/authority-successor/1",
+            Self::CertificateKey => "chancery/certificate-key/1",
+            Self::Admission => "chancery/admission/1",
+            Self::Authorities => "chancery/authorities/1",
             Self::Timer => "chancery/timer/1",
             Self::Content => "chancery/content/1",
             Self::Audit => "chancery/audit/1",
@@ -105,7 +114,8 @@ impl Hash {
         }
     }
 
-    /// Plain SHA-256 of `parts` one after another: Merkle trees (RFC 9162) and nothing else.
+    /// Plain SHA-256 of `parts` one after another: Merkle trees (RFC 9162), the tree over the state, and what stays on one
+    /// peer.
     pub fn plain(parts: &[&[u8]]) -> Self {
         Self::begun(&[], parts)
     }

@@ -44,3 +44,5 @@ pub fn from_value<T: DeserializeOwned>(value: serde_json::Value) -> Result<T, Er
 
 #[cfg(test)]
 mod tests;
+#[cfg(test)]
+mod vectors;

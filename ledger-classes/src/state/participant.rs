@@ -43,7 +43,7 @@ impl Participant {
     /// What tells this admission from those by another certificate or another path of it, whenever it was made.
     pub fn admission(&self) -> Hash {
         let timeless = Self { admitted_height: 0, revoked_height: None, revoked_before: None, ..self.clone() };
-        Hash::plain(&[&codec::encode(&timeless)])
+        Hash::tagged(Tag::Admission, &[&codec::encode(&timeless)])
     }
 }
 
@@ -125,9 +125,9 @@ pub struct CertificateKey {
 
 impl Record for CertificateKey {}
 
-/// How a certificate's key is told: SHA-256 over its scheme byte and itself.
+/// How a certificate's key is told: the hash of its scheme byte and itself, tag `chancery/certificate-key/1`.
 pub fn certificate_key(key: &PublicKey) -> Hash {
-    Hash::plain(&[&[key.scheme().byte()], key.bytes()])
+    Hash::tagged(Tag::CertificateKey, &[&[key.scheme().byte()], key.bytes()])
 }
 
 /// What a verified certificate path says of its leaf.
@@ -279,7 +279,7 @@ pub trait CertificatePaths: Send + Sync {
 
     /// From when on and up to when [`Self::verify`] says of these what it says at `time`, as far as can be told without
     /// asking it.
-    fn steady(&self, path: &[&[u8]], roots: &[&[u8]], time: Time) -> Range<Time> {
+    fn steady(&self, _: PathRules, path: &[&[u8]], roots: &[&[u8]], time: Time) -> Range<Time> {
         let _ = (path, roots);
         time..time.plus_millis(1)
     }
@@ -297,9 +297,9 @@ pub trait CertificatePaths: Send + Sync {
         Ok(())
     }
 
-    /// What tells the key of a CA certificate (DER): the same for each certificate of one key. `None` if there is none. An
-    /// implementation without CAs takes each certificate for a key of its own.
-    fn authority_key(&self, certificate: &[u8]) -> Option<Hash> {
+    /// What tells the key of a CA certificate (DER): the same for each certificate of one key, under all rules, since it is
+    /// kept. `None` if there is none. An implementation without CAs takes each certificate for a key of its own.
+    fn authority_key(&self, _: PathRules, certificate: &[u8]) -> Option<Hash> {
         Some(Hash::plain(&[certificate]))
     }
 
@@ -363,7 +363,7 @@ pub fn possession_message(channel: &Hash, address: &Address) -> Vec<u8> {
 /// that it was given for, so it cannot be replayed after the members have decided otherwise, even if the same list
 /// comes back.
 pub fn authority_message(channel: &Hash, configured: u64, listed: &[HexBytes], certificate: &[u8]) -> Vec<u8> {
-    let listed = Hash::plain(&[&codec::encode(&listed.to_vec())]);
+    let listed = Hash::tagged(Tag::Authorities, &[&codec::encode(&listed.to_vec())]);
     Tag::Authority.message(&[&channel.0, &configured.to_le_bytes(), &listed.0, certificate])
 }
 

@@ -3,6 +3,10 @@
 //!
 //! A path may have several faults, and libraries, and releases of one, find them in different orders. Which one was told is
 //! hashed, so the order is a rule of ours: nothing here asks the path library, and what it said does not matter.
+//!
+//! What is good is hashed, too. So of a path that the library takes what the library alone has looked at is looked at here
+//! again ([`recheck`]): a release that takes more changes nothing. That a name lies within a CA's name constraints is the
+//! library's word alone.
 
 use crate::{
     trust::{
@@ -39,12 +43,9 @@ fn first_fault(path: &[&[u8]], roots: &[&[u8]], at: Time) -> Result<(), PathRefu
     let way = way(leaf, &given, roots)?;
     check_links(&way, at).map_err(told)?;
     for (position, (child, parent)) in way.iter().zip(way.iter().skip(1)).enumerate() {
-        check_signature(child, parent).map_err(|fault| PathRefusal::at(fault, position))?;
+        check_signature(child, parent).map_err(|error| PathRefusal::at(told(error).fault, position))?;
     }
-    let for_others = |ca: &Certificate<'_>| ca.extended_key_usage().is_some_and(|purposes| !purposes.client_auth);
-    if way.iter().skip(1).any(for_others) {
-        return Err(PathFault::Usage.into());
-    }
+    check_purposes(&way).map_err(told)?;
     let mut scopes = Vec::new();
     for (position, certificate) in way.iter().enumerate().skip(1) {
         scopes.push(certificate.check_authority().map_err(profile(position)).map_err(told)?);
@@ -107,15 +108,27 @@ fn way<'a>(leaf: Certificate<'a>, given: &[&'a [u8]], roots: &[&'a [u8]]) -> Res
     }
 }
 
+/// Of a path that the library has found, leaf first and the root last, what only the library has looked at.
+pub(crate) fn recheck(path: &[Certificate<'_>]) -> Result<(), PathError> {
+    path.iter().zip(path.iter().skip(1)).try_for_each(|(child, parent)| check_signature(child, parent))?;
+    check_purposes(path)
+}
+
+/// RFC 5280 §4.2.1.12: a CA that names purposes, the root too, names this one.
+fn check_purposes(path: &[Certificate<'_>]) -> Result<(), PathError> {
+    let for_others = |ca: &Certificate<'_>| ca.extended_key_usage().is_some_and(|purposes| !purposes.client_auth);
+    if path.iter().skip(1).any(for_others) { Err(PathError::Usage) } else { Ok(()) }
+}
+
 /// RFC 5280 §6.1.3 (a)(1).
-fn check_signature(child: &Certificate<'_>, parent: &Certificate<'_>) -> Result<(), PathFault> {
+fn check_signature(child: &Certificate<'_>, parent: &Certificate<'_>) -> Result<(), PathError> {
     let (signed, key) = (child.x509(), parent.x509().public_key());
     let (identifier, message) = (&signed.signature_algorithm, signed.tbs_certificate.as_ref());
     if !algorithms::fits(PROFILE_ALGORITHMS, key, identifier) {
-        return Err(PathFault::Algorithm);
+        return Err(PathError::Algorithm);
     }
     match algorithms::verify(PROFILE_ALGORITHMS, key, identifier, message, &signed.signature_value.data) {
         true => Ok(()),
-        false => Err(PathFault::Signature),
+        false => Err(PathError::Signature),
     }
 }

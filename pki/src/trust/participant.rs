@@ -3,7 +3,8 @@
 
 use crate::{
     trust::{
-        path::{Usage, VerifiedCertificate, verify_path},
+        diagnosis::recheck,
+        path::{Usage, VerifiedCertificate, find_path},
         validation::PathError,
     },
     x509::{
@@ -22,7 +23,9 @@ use std::ops::Range;
 /// the organization, at block time. The caller compares the organization of the identity with the member whose roots
 /// these are, and asks for a proof of possession of the key.
 pub fn verify_participant(path: &[Vec<u8>], roots: &[Vec<u8>], at: Time) -> Result<VerifiedCertificate, PathError> {
-    verify_path(path, roots, None, at, Usage::Participant)
+    let (certificate, path) = find_path(path, roots, None, at, Usage::Participant)?;
+    recheck(&path.certificates)?;
+    Ok(certificate)
 }
 
 /// The organization that a leaf says it is of. Only its form is looked at.

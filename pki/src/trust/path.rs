@@ -7,7 +7,7 @@
 use crate::{
     trust::{
         revocation::{RevocationPolicy, RevocationSet},
-        validation::{PathError, PathOrder, PathRules, Purpose, validate_path},
+        validation::{PathError, PathOrder, PathRules, Purpose, ValidatedPath, validate_path},
     },
     x509::{
         algorithms::PROFILE_ALGORITHMS,
@@ -125,6 +125,17 @@ pub fn verify_path<P: AsRef<[u8]>, A: AsRef<[u8]>>(
     at: Time,
     usage: Usage,
 ) -> Result<VerifiedCertificate, PathError> {
+    find_path(path, anchors, revocation, at, usage).map(|(certificate, _)| certificate)
+}
+
+/// [`verify_path`], with the path that was found.
+pub(crate) fn find_path<'p, P: AsRef<[u8]>, A: AsRef<[u8]>>(
+    path: &'p [P],
+    anchors: &'p [A],
+    revocation: Option<(&RevocationSet, RevocationPolicy)>,
+    at: Time,
+    usage: Usage,
+) -> Result<(VerifiedCertificate, ValidatedPath<'p>), PathError> {
     let (leaf_der, rest) = path.split_first().ok_or(PathError::Empty)?;
     if path.len() > CERTIFICATE_PATH_MAX {
         return Err(PathError::Length);
@@ -166,7 +177,7 @@ pub fn verify_path<P: AsRef<[u8]>, A: AsRef<[u8]>>(
         return Err(PathError::Link);
     }
     let mut ids = path.ids().into_iter();
-    Ok(VerifiedCertificate {
+    let verified = VerifiedCertificate {
         identity: facts.identity,
         id: ids.next().ok_or(PathError::UnknownIssuer)?,
         above: ids.collect(),
@@ -175,7 +186,8 @@ pub fn verify_path<P: AsRef<[u8]>, A: AsRef<[u8]>>(
         public_key: facts.public_key,
         fingerprint: leaf.fingerprint(),
         authorities: path.certificates.iter().skip(1).map(Certificate::key_id).collect(),
-    })
+    };
+    Ok((verified, path))
 }
 
 /// docs/decisions/0002: every CA of the path is of the identity's consortium; the issuing CA is of its organization;

@@ -48,11 +48,13 @@ impl CertificatePaths for ParticipantPaths {
         claimed_organization(leaf)
     }
 
-    fn steady(&self, path: &[&[u8]], roots: &[&[u8]], time: Time) -> Range<Time> {
+    fn steady(&self, rules: PathRules, path: &[&[u8]], roots: &[&[u8]], time: Time) -> Range<Time> {
+        let PathRules::V1 = rules;
         steady(path.iter().chain(roots).copied(), time)
     }
 
-    fn authority_key(&self, certificate: &[u8]) -> Option<Hash> {
+    fn authority_key(&self, rules: PathRules, certificate: &[u8]) -> Option<Hash> {
+        let PathRules::V1 = rules;
         access::key_of(certificate).map(|key| Hash(*key.as_bytes()))
     }
 

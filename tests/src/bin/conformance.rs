@@ -5,7 +5,7 @@ use std::io::{self, BufWriter, Write as _};
 use std::num::NonZeroUsize;
 use std::process::ExitCode;
 use std::time::SystemTime;
-use tests::conformance::{chain, merkle, sig, state, x509};
+use tests::conformance::{chain, json, merkle, sig, state, x509};
 
 /// Judges vectors with the ledger's own code: JSON lines on standard input, answers on standard output.
 #[derive(Debug, Parser)]
@@ -31,6 +31,8 @@ enum Vectors {
     },
     /// A channel's blocks, as `chancery block export` writes them: a line for each height, up to the first that is refused.
     Chain,
+    /// JSON texts: {"id","kind","text"}, or "hex" for bytes that are no text; a kind is "payload" or "document".
+    Json,
     /// Merkle proofs of RFC 9162: {"id","kind",…}, hashes in base64.
     Merkle,
     /// What keys have in a state: {"id","root","key","value","proof"}, in hex; no value says that the key is absent.
@@ -59,6 +61,7 @@ fn run(vectors: &Vectors) -> io::Result<()> {
             sig::run(input, &mut output, batches)?;
         }
         Vectors::Chain => chain::run(input, &mut output)?,
+        Vectors::Json => json::run(input, &mut output)?,
         Vectors::Merkle => merkle::run(input, &mut output)?,
         Vectors::State { vectors: true } => output.write_all(state::vectors().as_bytes())?,
         Vectors::State { vectors: false } => state::run(input, &mut output)?,

@@ -2,14 +2,15 @@
 //! every block of the ledger passes, `ledger_classes::chain::check`.
 
 use channel_actors::block::file::{BlockFileReader, Entry};
+use ledger_classes::chain;
 use ledger_classes::chain::{ExecutionError, History, Invalid};
-use ledger_classes::formats::block::Block;
 use ledger_classes::primitives::hash::Hash;
 use ledger_classes::state::tree::NoPages;
 use ledger_classes::state::view::MemoryState;
 use serde::Serialize;
 use server::identity::certificate_paths::ParticipantPaths;
-use std::io::{self, Read, Write};
+use std::io;
+use std::io::{Read, Write};
 
 /// What is said of one height.
 #[derive(Debug, Serialize)]
@@ -47,7 +48,15 @@ pub fn run(input: impl Read, output: &mut impl Write) -> io::Result<()> {
 
 /// Takes the next block, or says why not.
 fn next(history: &mut History, state: &mut MemoryState, bytes: &[u8]) -> io::Result<Option<Invalid>> {
-    let Ok(block) = Block::decode(bytes) else { return Ok(Some(Invalid::Malformed)) };
+    if history.last().is_some()
+        && let Err(error) = chain::check_rules(state)
+    {
+        return refused(error);
+    }
+    let block = match chain::decode(bytes) {
+        Ok(block) => block,
+        Err(invalid) => return Ok(Some(invalid)),
+    };
     // Reproducible, which a peer's seed must not be: see `verify_batch`.
     let Hash(seed) = Hash::plain(&[bytes]);
     match history.check(&block, None, state, &NoPages, &ParticipantPaths, seed) {
@@ -56,7 +65,13 @@ fn next(history: &mut History, state: &mut MemoryState, bytes: &[u8]) -> io::Res
             let _ = history.advance(&checked);
             Ok(None)
         }
-        Err(ExecutionError::Invalid(invalid)) => Ok(Some(invalid)),
-        Err(ExecutionError::Read(error)) => Err(io::Error::other(error)),
+        Err(error) => refused(error),
+    }
+}
+
+fn refused(error: ExecutionError) -> io::Result<Option<Invalid>> {
+    match error {
+        ExecutionError::Invalid(invalid) => Ok(Some(invalid)),
+        ExecutionError::Read(error) => Err(io::Error::other(error)),
     }
 }

@@ -187,20 +187,27 @@ fn a_replay_that_begins_at_a_checkpoint_knows_what_its_first_block_follows() {
 #[test]
 fn a_channel_of_rules_that_this_program_lacks_is_not_opened_and_says_so() {
     use ledger_classes::execution::config_of;
-    use ledger_classes::rules::RULES;
-    use ledger_classes::state::{keyspace, record};
-    let bench = Bench::new(&config());
-    let mut block = next(&bench, 1);
-    let view = bench.opened.store.view().expect("readable");
-    let mut later = config_of(&view).expect("readable");
-    drop(view);
-    later.config.rules = RULES + 1;
-    block.writes.insert(keyspace::config_at(0), Some(record::to_value(&later)));
-    persist(&bench.opened.store, &block, Seal::of_one(&key(200), &block.hash));
-    bench.opened.store.checkpoint().expect("writes");
-    let files = bench.close();
-    let life = Life::new(LifeCycle::Opening);
-    let failed = begin(&files, StoreOptions::default(), false, &NoCertificates, &life, Duration::MAX).err();
+    use ledger_classes::{keyspace, record, rules::RULES};
     let expected = "the channel has the rules 2, and this build knows those up to 1: it needs a newer one";
-    assert_eq!(failed.as_deref(), Some(expected));
+    // Whatever else is in the record: it begins with its version and the number in every version.
+    for another_form in [false, true] {
+        let bench = Bench::new(&config());
+        let mut block = next(&bench, 1);
+        let view = bench.opened.store.view().expect("readable");
+        let mut later = config_of(&view).expect("readable");
+        drop(view);
+        later.config.rules = RULES + 1;
+        let mut value = record::to_value(&later).to_vec();
+        if another_form {
+            value[0] = 2;
+            value.truncate(9);
+        }
+        block.writes.insert(keyspace::config_at(0), Some(value.as_slice().into()));
+        persist(&bench.opened.store, &block, Seal::of_one(&key(200), &block.hash));
+        bench.opened.store.checkpoint().expect("writes");
+        let files = bench.close();
+        let life = Life::new(LifeCycle::Opening);
+        let failed = begin(&files, StoreOptions::default(), false, &NoCertificates, &life, Duration::MAX).err();
+        assert_eq!(failed.as_deref(), Some(expected));
+    }
 }

@@ -448,7 +448,7 @@ fn first() -> Sealed {
 }
 
 fn batch() -> WitnessedBatch {
-    let batch = Batch { origin: address(ORDERER), number: 1, digest: Hash([1; 32]) };
+    let batch = Batch { origin: address(ORDERER), number: 1, count: 1, digest: Hash([1; 32]) };
     WitnessedBatch { batch, leaves: Vec::new(), witnesses: Vec::new() }
 }
 

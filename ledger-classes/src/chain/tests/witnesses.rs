@@ -43,7 +43,7 @@ fn under(policy: Witnesses) -> (Maker, Vec<VerifiedTransaction>) {
 
 fn batch(channel: &Hash, origin: u8, number: u64, of: &[&VerifiedTransaction], witnesses: &[u8]) -> WitnessedBatch {
     let leaves: Vec<Hash> = of.iter().map(|one| one.leaf()).collect();
-    let batch = Batch { origin: address(origin), number, digest: merkle::root(&leaves) };
+    let batch = Batch::of(address(origin), number, &leaves);
     let witnesses = witnesses.iter().map(|number| batch.witness(&signer(*number), channel)).collect();
     WitnessedBatch { batch, leaves, witnesses }
 }
@@ -205,4 +205,32 @@ fn whatever_one_thing_is_wrong_with_witnesses_the_block_is_refused_by_name() {
         verdict(&maker, &block, &offered[..3], &other).map(|block| block.header.batch_root),
         Ok(batch_root(&other))
     );
+}
+
+/// Without its size a tree's root is also that of the list of its inner nodes: a witness would have vouched for one that
+/// nobody verified.
+#[test]
+fn a_batch_is_of_one_list_of_transactions() {
+    let (maker, offered) = under(Witnesses::Quorum);
+    let channel = maker.channel();
+    let of: Vec<&VerifiedTransaction> = offered.iter().collect();
+    let whole = batch(&channel, ORDERER, 1, &of, &ORDERERS);
+    let (left, right) = whole.leaves.split_at(2);
+    let nodes = vec![merkle::root(left), merkle::root(right)];
+    assert_eq!(merkle::root(&nodes), whole.batch.digest, "they have one root");
+    let folded = WitnessedBatch { leaves: nodes.clone(), ..whole.clone() };
+    let told = WitnessedBatch { batch: Batch { count: 2, ..whole.batch.clone() }, ..folded.clone() };
+    assert_ne!(told.batch.message(&channel), whole.batch.message(&channel), "what is signed tells them apart");
+    let root_of = |one: &WitnessedBatch| batch_root(std::slice::from_ref(one));
+    assert_ne!(root_of(&told), root_of(&whole), "and so does the header");
+    let block = drafted(&maker, &offered, vec![whole.clone()]).expect("it is witnessed");
+    assert_eq!(
+        verdict(&maker, &block, &offered, std::slice::from_ref(&folded)).map(|block| block.hash),
+        Err("batch-digest")
+    );
+    let mut sealed = block.sealed(Seal::Genesis {});
+    assert_eq!(sealed.check_body(), Ok(()));
+    // Whoever keeps blocks without executing them sees it, too.
+    sealed.batches = vec![folded];
+    assert!(sealed.check_body().is_err());
 }

@@ -8,12 +8,11 @@ use crate::action::logs::Append;
 use crate::execution::channel::Subject;
 use crate::execution::logs::LogRecord;
 use crate::execution::test_support::{Ledger, address, open_config, signer};
-use crate::formats::config::ConfigChange;
-use crate::formats::config::{Approvals, ChannelConfig, Engine, OrderingPeer, Organization};
+use crate::formats::config::{Approvals, ChannelConfig, ConfigChange, Engine, OrderingPeer, Organization};
 use crate::formats::event::Event;
-use crate::formats::rights::{Grant, Grantee};
-use crate::formats::rights::{Right, Rights};
+use crate::formats::rights::{Grant, Grantee, Right, Rights};
 use crate::primitives::identity::Role;
+use crate::rules::NEXT;
 use crate::state::record;
 use crate::state::view::scan;
 use ResultCode as Code;
@@ -109,7 +108,7 @@ fn a_sequence_is_its_authors_while_that_one_orders() {
         };
         config.peers = peers.iter().map(peer).collect();
         config.threshold = peers.len() as u64;
-        config.engine = Engine::Raft;
+        (config.rules, config.engine) = (NEXT, Engine::Raft);
         Ledger::with_config(config)
     };
     let mut ledger = with(&[ORDERER, 8]);

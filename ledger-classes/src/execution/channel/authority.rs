@@ -8,8 +8,8 @@
 //!
 //! [`CertificatePaths::continuation`]: crate::state::participant::CertificatePaths::continuation
 
-use super::super::audit::{self, Act, Who};
-use super::super::{Context, budget};
+use super::super::audit::{Act, Who};
+use super::super::{Context, audit, budget};
 use super::{governance, pace, take_effect, unchanged};
 use crate::action::channel::{NamedSuccessor, RenewAuthority, RevokeAuthority};
 use crate::formats::config::{ChannelConfig, Organization};
@@ -23,7 +23,7 @@ use crate::primitives::codec::{Decode, Encode};
 use crate::primitives::hash::{Hash, HexBytes};
 use crate::state::keyspace;
 use crate::state::participant::{
-    CertificatePaths, authority_compromise_message, authority_message, authority_successor_message,
+    CertificatePaths, PathRules, authority_compromise_message, authority_message, authority_successor_message,
 };
 use crate::state::record::Record;
 
@@ -77,7 +77,7 @@ pub(in super::super) fn renew(context: &mut Context<'_>, body: &RenewAuthority) 
     };
     place.0.clone_from(certificate);
     record.height = context.height();
-    if let Err(error) = record.config.check() {
+    if let Err(error) = record.config.check(context.config().rules) {
         return reject(ResultCode::ConfigurationInvalid, error.0);
     }
     let (organization, not_after) = (body.organization.as_str(), next.not_after);
@@ -106,15 +106,15 @@ pub(in super::super) fn revoke(context: &mut Context<'_>, body: &RevokeAuthority
     let certificates = context.certificates();
     let listed: Vec<&[u8]> = context.config().organizations.iter().flat_map(authorities_of).collect();
     context.work(budget::PATH_PART + 2 * budget::CERTIFICATE * (listed.len() as u64 + 1));
-    let Some(key) = certificates.authority_key(certificate) else {
+    let rules = context.config().path_rules();
+    let Some(key) = certificates.authority_key(rules, certificate) else {
         return reject(ResultCode::AuthorityRefused, super::path_fault(PathFault::NoAuthority));
     };
-    if !listed.iter().any(|der| certificates.authority_key(der) == Some(key)) {
+    if !listed.iter().any(|der| certificates.authority_key(rules, der) == Some(key)) {
         return reject(ResultCode::AuthorityRefused, super::path_fault(PathFault::NoMembersKey));
     }
     // The key's word is all that counts: whatever else of this key is listed, by a thief or a member who means ill, goes
     // with it.
-    let rules = context.config().path_rules();
     let message = authority_compromise_message(&key);
     if let Err(refusal) =
         certificates.continuation(rules, certificate, &[certificate.as_slice()], &message, &body.proof.0)
@@ -123,7 +123,7 @@ pub(in super::super) fn revoke(context: &mut Context<'_>, body: &RevokeAuthority
     }
     let mut lost = Vec::new();
     for member in &mut record.config.organizations {
-        if let Some(place) = strike(certificates, &mut member.authorities, key) {
+        if let Some(place) = strike(certificates, rules, &mut member.authorities, key) {
             lost.push(Lost { organization: member.name.clone(), place });
         }
     }
@@ -171,8 +171,13 @@ struct Lost {
 }
 
 /// Takes all certificates of a key from a list. Returns where the first was.
-fn strike(certificates: &dyn CertificatePaths, listed: &mut Vec<HexBytes>, key: Hash) -> Option<usize> {
-    let is_of_key = |der: &HexBytes| certificates.authority_key(&der.0) == Some(key);
+fn strike(
+    certificates: &dyn CertificatePaths,
+    rules: PathRules,
+    listed: &mut Vec<HexBytes>,
+    key: Hash,
+) -> Option<usize> {
+    let is_of_key = |der: &HexBytes| certificates.authority_key(rules, &der.0) == Some(key);
     let place = listed.iter().position(is_of_key)?;
     listed.retain(|der| !is_of_key(der));
     Some(place)
@@ -195,7 +200,7 @@ fn succeed(
         Ok(facts) => facts,
         Err(refusal) => return refuse(refusal),
     };
-    let Some(next) = certificates.authority_key(named).filter(|next| *next != key) else {
+    let Some(next) = certificates.authority_key(rules, named).filter(|next| *next != key) else {
         return refuse(PathFault::SameKey.into());
     };
     if context.get::<KnownAuthority>(&keyspace::authority(&next))?.is_some() {
@@ -223,7 +228,7 @@ fn succeed(
     for member in config.organizations.iter_mut().filter(|member| member.name == *organization) {
         // Whoever has the old key may have listed another certificate of the new one, that is good for nothing.
         context.work(budget::CERTIFICATE * member.authorities.len() as u64);
-        strike(certificates, &mut member.authorities, next);
+        strike(certificates, rules, &mut member.authorities, next);
         member.authorities.insert((*place).min(member.authorities.len()), successor.certificate.clone());
     }
     governance::check_form(context, config)?;

@@ -178,7 +178,7 @@ fn a_consent_is_spent_with_its_configuration_even_if_the_list_comes_back() {
     let before = config_of(&ledger.state).unwrap();
     ledger.done(9, vec![old.clone()]);
     let back = ConfigRecord { height: before.height + 1, ..before };
-    let (_, writes) = crate::execution::configuration::writes_of(&back);
+    let (_, writes) = crate::execution::configuration::writes_of(&back, 1);
     ledger.state.apply(&writes.into_iter().map(|(key, value)| (key, Some(value))).collect());
     assert!(listed(&ledger).contains(&"b1 19000 19999".to_owned()));
     let (code, message) = ledger.one(9, vec![old]);

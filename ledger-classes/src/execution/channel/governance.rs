@@ -37,10 +37,10 @@ pub(super) fn check(context: &Context<'_>, next: &ChannelConfig) -> Result<(), R
 /// All of [`check`] but whether it could be changed again.
 pub(super) fn check_form(context: &Context<'_>, next: &ChannelConfig) -> Result<(), Refusal> {
     let refuse = |detail: Detail| reject(ResultCode::ConfigurationInvalid, detail);
-    if let Err(error) = next.check().and_then(|()| next.check_ordered()) {
+    let current = context.config();
+    if let Err(error) = next.check(current.rules).and_then(|()| next.check_ordered()) {
         return refuse(error.0);
     }
-    let current = context.config();
     let stays =
         |peer: &OrderingPeer| next.peers.iter().any(|next| (&next.identity, &next.key) == (&peer.identity, &peer.key));
     if let Some(peer) = current.peers.iter().find(|peer| !stays(peer)) {
@@ -74,7 +74,8 @@ pub(super) fn check_changeable(
         counted += usize::from(current.is_member(&member.name) && has_part(context, member)?);
     }
     let needed = next.approvals.needed(counted).max(1);
-    let (mut able, mut gone, members) = (0, Vec::new(), Members::new(next, context.certificates()));
+    let (mut able, mut gone, members) =
+        (0, Vec::new(), Members::under(next, current.path_rules(), context.certificates()));
     for member in next.organizations.iter().filter(|member| next.can_administer(&member.name)) {
         context.work(budget::CERTIFICATE * member.authorities.len() as u64);
         if succeeded == Some(member.name.as_str()) || is_there(context, &members, &member.name)? {
@@ -92,9 +93,10 @@ pub(super) fn check_changeable(
 
 /// How many CA keys `next` lists that the configuration in force does not.
 pub(super) fn newly_listed(context: &Context<'_>, next: &ChannelConfig) -> u64 {
+    let rules = context.config().path_rules();
     let keys = |config: &ChannelConfig| -> BTreeSet<Option<Hash>> {
         let listed = config.organizations.iter().flat_map(|member| &member.authorities);
-        listed.map(|der| context.certificates().authority_key(&der.0)).collect()
+        listed.map(|der| context.certificates().authority_key(rules, &der.0)).collect()
     };
     keys(next).difference(&keys(context.config())).count() as u64
 }

@@ -6,15 +6,17 @@ use crate::action::Action;
 use crate::action::channel::{Approve, Propose};
 use crate::execution::config_of;
 use crate::execution::test_support::{Ledger, address, open_config, signer};
-use crate::formats::config::{Approvals, ChannelConfig, ConfigChange, OrderingPeer, Organization};
-use crate::formats::detail::{PathFault, PathRefusal};
+use crate::formats::config::{Approvals, ChannelConfig, ConfigChange, OrderingPeer, Organization, Witnesses};
+use crate::formats::detail::{Detail, Part, PathFault, PathRefusal};
 use crate::formats::outcome::ResultCode;
 use crate::formats::rights::{Grant, Grantee, Right, Rights};
 use crate::primitives::hash::{Hash, HexBytes};
 use crate::primitives::identity::{Identity, Role};
 use crate::primitives::time::Time;
+use crate::rules::{NEXT, RULES, configuration_version};
 use crate::state::keyspace;
 use crate::state::participant::{CertificatePaths, CertifiedIdentity, Participant, PathRules};
+use crate::state::view::ReadView;
 
 /// A CA certificate reads `ca of ORGANIZATION`, one of another key `KEY ca of ORGANIZATION`.
 struct Readable;
@@ -323,4 +325,30 @@ fn an_older_proposal_is_judged_again_when_it_takes_effect() {
     let (code, message) = ledger.one(2, vec![Action::ChannelApprove(Approve { proposal: older })]);
     assert_eq!(code, ResultCode::ConfigurationInvalid, "{message}");
     assert!(message.contains("missing in beta, gamma"), "{message}");
+}
+
+/// A program of the number before executes such a change, too, and both must come to one receipt and one record: what the
+/// next number brings, or how it writes a configuration, is no matter before it is in force.
+#[test]
+fn a_change_that_raises_the_rules_is_judged_and_written_by_those_in_force() {
+    let mut ledger = ledger(1, "h", Approvals::Any);
+    let (rules, witnesses) = (ConfigChange::SetRules { rules: NEXT }, Witnesses::Quorum);
+    let witnessed = ConfigChange::SetWitnesses { witnesses };
+    let ahead = Detail::AheadOfRules { part: Part::Witnesses, rules: RULES.into() }.to_string();
+    for changes in
+        [vec![witnessed.clone()], vec![rules.clone(), witnessed.clone()], vec![witnessed.clone(), rules.clone()]]
+    {
+        assert_eq!(change(&mut ledger, "h", changes), Err(ahead.clone()));
+    }
+    change(&mut ledger, "h", vec![rules]).unwrap();
+    let raised = config_of(&ledger.state).unwrap();
+    assert_eq!((raised.config.rules, raised.config.witnesses), (NEXT, Witnesses::Own));
+    let value = ledger.state.get(&keyspace::config_at(raised.height)).unwrap().unwrap();
+    assert_eq!(value[..5], [&[configuration_version(RULES)][..], &NEXT.to_le_bytes()].concat());
+    change(&mut ledger, "h", vec![witnessed]).unwrap();
+    assert_eq!(config_of(&ledger.state).unwrap().config.witnesses, Witnesses::Quorum);
+    // No number goes back, and none is left out.
+    for rules in [RULES, NEXT + 2] {
+        assert!(change(&mut ledger, "h", vec![ConfigChange::SetRules { rules }]).is_err(), "{rules}");
+    }
 }

@@ -5,7 +5,7 @@
 //! channel knows of is of no kind and never waits. Block time decides, so every peer and every replay decides the same.
 
 use super::super::Context;
-use crate::formats::detail::{Detail, Often, Text};
+use crate::formats::detail::{Detail, Often, Whose};
 use crate::formats::outcome::{Refusal, ResultCode, reject};
 use crate::limits::{
     ADMISSION_MS, ADMISSIONS_SAVED, CONFIG_CHANGE_MS, CONFIG_CHANGES_SAVED, NAMED_ACT_MS, NAMED_ACTS_SAVED,
@@ -74,7 +74,7 @@ pub(super) fn spend_several(
     let key = keyspace::pace(kind as u8, organization);
     let now = context.time();
     let full = context.get::<Pace>(&key)?.map_or(now, |pace| pace.full.max(now));
-    let whose = Text::from(if organization.is_empty() { "the root" } else { organization });
+    let whose = Whose::of(organization);
     if several > saved {
         return reject(code, Detail::TooManyAtOnce { organization: whose, several, saved });
     }

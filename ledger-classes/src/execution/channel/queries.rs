@@ -1,15 +1,14 @@
 //! What one may ask about participants and proposals.
 
-use super::proposals::Proposal;
-use crate::formats::config::ChannelConfig;
+use super::proposals::{Proposal, Subject};
+use crate::formats::config::{ChannelConfig, ConfigChange};
 use crate::keys::Address;
 use crate::primitives::hash::Hash;
-use crate::state::keyspace;
 use crate::state::keyspace::Family;
 use crate::state::listing::{Listed, Span, list};
 use crate::state::participant::Participant;
-use crate::state::record;
 use crate::state::view::{ReadError, ReadView};
+use crate::state::{keyspace, record};
 use serde::Serialize;
 
 /// A participant with its address.
@@ -35,6 +34,15 @@ pub struct NamedProposal {
 /// A proposal, open or not.
 pub fn proposal(view: &dyn ReadView, id: &Hash) -> Result<Option<NamedProposal>, ReadError> {
     Ok(record::read(view, &keyspace::proposal(id))?.map(|record| NamedProposal { id: *id, record }))
+}
+
+/// What a proposal would change of the configuration; `None` if it is unknown, or about something else.
+pub(crate) fn changes(view: &dyn ReadView, id: &Hash) -> Result<Option<Vec<ConfigChange>>, ReadError> {
+    let found: Option<Proposal> = record::read(view, &keyspace::proposal(id))?;
+    Ok(found.and_then(|proposal| match proposal.subject {
+        Subject::Configuration(changes) => Some(changes),
+        Subject::Recovery(_) => None,
+    }))
 }
 
 /// Open proposals in the order in which they were made.

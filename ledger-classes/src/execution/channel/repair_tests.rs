@@ -32,7 +32,13 @@ impl CertificatePaths for Readable {
         Some(std::str::from_utf8(leaf).ok()?.split_once('/')?.0.to_owned())
     }
 
-    fn verify(&self, _: PathRules, path: &[&[u8]], roots: &[&[u8]], _: Time) -> Result<CertifiedIdentity, PathRefusal> {
+    fn verify(
+        &self,
+        rules: PathRules,
+        path: &[&[u8]],
+        roots: &[&[u8]],
+        _: Time,
+    ) -> Result<CertifiedIdentity, PathRefusal> {
         let name = std::str::from_utf8(path[0]).map_err(|_| PathFault::Malformed)?;
         let (organization, rest) = name.split_once('/').ok_or(PathFault::NoIdentity)?;
         let ca = format!("ca of {organization}").into_bytes();
@@ -42,7 +48,7 @@ impl CertificatePaths for Readable {
         let (role, number) = rest.split_once('/').ok_or(PathFault::NoIdentity)?;
         let number: u8 = number.parse().map_err(|_| PathFault::NoIdentity)?;
         let role = if role == "admin" { Role::Admin } else { Role::Client };
-        let authorities: Vec<Hash> = self.authority_key(&ca).into_iter().collect();
+        let authorities: Vec<Hash> = self.authority_key(rules, &ca).into_iter().collect();
         Ok(CertifiedIdentity {
             identity: Identity::new("test.example", organization, role, &format!("n{number}")).unwrap(),
             serial: vec![number],
@@ -406,7 +412,7 @@ fn no_change_that_is_accepted_keeps_a_channel_from_being_repaired() {
         let Some(changes) = changes_between(&old, next).filter(|changes| !changes.is_empty()) else { continue };
         kinds.extend(changes.iter().map(|change| format!("{change:?}").split(['(', ' ']).next().map(str::to_owned)));
         // What these refuse a change refuses first of all; the others go the whole way.
-        if next.check().and_then(|()| next.check_governable()).is_err() {
+        if next.check(next.rules).and_then(|()| next.check_governable()).is_err() {
             continue;
         }
         let mut ledger = before.clone();

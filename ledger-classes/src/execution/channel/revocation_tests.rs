@@ -80,7 +80,7 @@ impl CertificatePaths for Readable {
         })
     }
 
-    fn authority_key(&self, certificate: &[u8]) -> Option<Hash> {
+    fn authority_key(&self, _: PathRules, certificate: &[u8]) -> Option<Hash> {
         Some(Hash::plain(&[certified(certificate)]))
     }
 

@@ -15,8 +15,9 @@ use crate::state::view::{ReadError, ReadView};
 
 /// Runs contracts of one kind.
 pub trait ContractEngine: Sync {
-    /// Whether `code` can be run: asked once, when a version is registered.
-    fn has(&self, code: &str) -> bool;
+    /// The number of the rules that `code` came with; `None` if it cannot be run. Asked once, when a version is registered.
+    /// A code whose doing changes is another code, or asks for the number in force.
+    fn since(&self, code: &str) -> Option<u32>;
 
     /// Sets up a new instance. An error undoes its creation.
     fn create(&self, code: &str, call: &mut Call<'_, '_>, arguments: &str) -> Result<(), Refusal>;
@@ -38,12 +39,13 @@ pub trait ContractEngine: Sync {
     ) -> Result<String, Refusal>;
 }
 
-/// The engine with this name.
-pub fn find(name: &str) -> Option<&'static dyn ContractEngine> {
-    match name {
-        "builtin" => Some(&builtin::Library),
-        _ => None,
-    }
+/// The engines, each with the number of the rules that it came with.
+const ENGINES: &[(u32, &str, &dyn ContractEngine)] = &[(1, "builtin", &builtin::Library)];
+
+/// The engine with this name, of those that there are where a number of rules is in force.
+pub fn find(in_force: u32, name: &str) -> Option<&'static dyn ContractEngine> {
+    let found = ENGINES.iter().find(|(since, known, _)| *known == name && *since <= in_force);
+    found.map(|(.., engine)| *engine)
 }
 
 /// An instance's own state, for queries.

@@ -14,7 +14,7 @@ fn a_name_that_reads_as_an_id_is_refused() {
     for (name, good) in
         [("a".repeat(64), false), ("0".repeat(64), false), ("g".repeat(64), true), ("a".repeat(63), true)]
     {
-        assert_eq!(ChannelConfig { name: name.clone(), ..open_config() }.check().is_ok(), good, "{name}");
+        assert_eq!(ChannelConfig { name: name.clone(), ..open_config() }.check(1).is_ok(), good, "{name}");
     }
 }
 
@@ -77,7 +77,7 @@ fn a_configuration_that_nobody_could_change_again_is_told_from_one_that_somebody
         let names = ["alpha", "beta", "gamma"];
         config.organizations = names.iter().zip(cas).map(|(name, cas)| member(name, cas)).collect();
         (config.approvals, config.grants) = (approvals, grants(text));
-        assert_eq!(config.check(), Ok(()));
+        assert_eq!(config.check(1), Ok(()));
         assert_eq!(config.check_founding(&NoCertificates).is_ok(), good, "{approvals:?} {cas:?} {text}");
         // Later a member without a CA has lost it, and is not asked.
         let without = config.organizations.iter().filter(|member| member.authorities.is_empty()).count();
@@ -90,8 +90,13 @@ fn a_configuration_that_nobody_could_change_again_is_told_from_one_that_somebody
     (config.grants, config.organizations) = (grants("alpha=admin"), vec![member("alpha", 1)]);
     assert_eq!(config.check_governable(), Ok(()));
     config.engine = Engine::Raft;
-    let refused = config.check_governable().expect_err("one peer orders").to_string();
-    assert!(refused.contains("not there yet"), "{refused}");
+    let ahead = |part| Err(ConfigError(Detail::AheadOfRules { part, rules: 1 }));
+    assert_eq!(config.check(1), ahead(Part::Engine));
+    assert_eq!(config.check_genesis(), ahead(Part::Engine), "no channel begins so");
+    config.engine = Engine::Bft;
+    assert_eq!(config.check_genesis(), ahead(Part::Engine));
+    (config.engine, config.witnesses) = (Engine::Solo, Witnesses::Quorum);
+    assert_eq!(config.check_genesis(), ahead(Part::Witnesses));
 }
 
 /// At `payload_bytes_max: 1` every later change was oversize, at 1200 no revocation by evidence fitted.
@@ -104,7 +109,7 @@ fn no_limit_of_a_channel_keeps_it_from_being_changed_or_people_from_being_revoke
         block_bytes_max: u32::try_from(limits::PAYLOAD_BYTES_MIN + limits::ENVELOPE_ROOM_BYTES).expect("fits"),
         block_age_ms_max: 0,
     };
-    let check = |limits| ChannelConfig { limits, ..open_config() }.check();
+    let check = |limits| ChannelConfig { limits, ..open_config() }.check(1);
     assert_eq!((check(good), check(Limits::default())), (Ok(()), Ok(())));
     for (bad, what) in [
         (Limits { payload_bytes_max: 1, ..Limits::default() }, "payload_bytes_max"),
@@ -145,7 +150,7 @@ fn no_limit_of_a_channel_keeps_it_from_being_changed_or_people_from_being_revoke
 
 #[test]
 fn a_configuration_fits_one_record_and_its_orderers_keys_are_their_own() {
-    assert_eq!(open_config().check(), Ok(()));
+    assert_eq!(open_config().check(1), Ok(()));
     let organization = |number: usize| Organization {
         name: format!("org-{number}"),
         title: String::new(),
@@ -153,9 +158,9 @@ fn a_configuration_fits_one_record_and_its_orderers_keys_are_their_own() {
     };
     let mut config = open_config();
     config.organizations.extend((0..2).map(organization));
-    assert_eq!(config.check(), Ok(()));
+    assert_eq!(config.check(1), Ok(()));
     config.organizations.extend((2..4).map(organization));
-    assert!(config.check().is_err(), "it would be written once and never be read again");
+    assert!(config.check(1).is_err(), "it would be written once and never be read again");
 
     // As many members as there may be, each with a CA certificate of the usual size and a grant.
     let member = |number: usize| Organization {
@@ -173,15 +178,15 @@ fn a_configuration_fits_one_record_and_its_orderers_keys_are_their_own() {
             rights: [Right::Admin].into_iter().collect(),
         })
         .collect();
-    assert_eq!(config.check(), Ok(()));
+    assert_eq!(config.check(1), Ok(()));
 
     let mut config = open_config();
     let mut neutral = [0; 32];
     neutral[0] = 1;
     config.peers[0].key = PublicKey::ed25519(neutral);
-    assert!(config.check().is_err(), "anybody could seal");
+    assert!(config.check(1).is_err(), "anybody could seal");
     config.peers[0].key = signer(1).public();
-    assert_eq!(config.check(), Ok(()));
+    assert_eq!(config.check(1), Ok(()));
 }
 
 /// With a lower threshold two blocks of one height could be final, with a higher one none; a peer that is listed twice would
@@ -220,14 +225,15 @@ fn a_threshold_is_between_what_two_blocks_cannot_both_have_and_all_weight() {
         let verdict = orderers.check();
         assert_eq!(verdict.is_ok(), good, "{orderers:?}: {verdict:?}");
         let Orderers { engine, peers, threshold } = orderers;
-        assert_eq!(ChannelConfig { engine, peers, threshold, ..open_config() }.check().is_ok(), good);
+        let config = ChannelConfig { engine, peers, threshold, ..open_config() };
+        assert_eq!(config.check(rules::NEXT).is_ok(), good && engine != Engine::Bft);
     }
 }
 
 #[test]
 fn each_budget_is_between_its_least_and_its_most_and_a_block_has_room_for_four_of_a_transaction() {
     let check =
-        |budgets: Budgets| ChannelConfig { budgets, ..open_config() }.check().map_err(|error| error.to_string());
+        |budgets: Budgets| ChannelConfig { budgets, ..open_config() }.check(1).map_err(|error| error.to_string());
     let (least, most) = (Budgets::least(), Budgets::default());
     assert_eq!((check(least), check(most)), (Ok(()), Ok(())));
     type Field = fn(&mut Budget) -> &mut u32;
@@ -264,9 +270,12 @@ fn rules_are_numbered_from_1_and_no_peer_vouches_for_another_yet() {
         (1, Witnesses::Quorum, false),
         (1, Witnesses::All, false),
     ] {
-        assert_eq!(ChannelConfig { rules, witnesses, ..open_config() }.check().is_ok(), good, "{rules} {witnesses:?}");
+        let verdict = ChannelConfig { rules, witnesses, ..open_config() }.check(1);
+        assert_eq!(verdict.is_ok(), good, "{rules} {witnesses:?}: {verdict:?}");
     }
-    // Whoever knows less could not tell what follows, and judges the change itself all the same.
-    let later = ChannelConfig { rules: RULES + 1, ..open_config() };
-    assert!(later.check().is_ok() && later.check_genesis().is_err());
+    // Whoever knows less could not tell what follows, and judges the change itself all the same: by the number in force.
+    let later = ChannelConfig { rules: rules::RULES + 1, ..open_config() };
+    assert!(later.check(rules::RULES).is_ok() && later.check_genesis().is_err());
+    let both = ChannelConfig { witnesses: Witnesses::Quorum, ..later };
+    assert!(both.check(rules::RULES).is_err() && both.check(rules::RULES + 1).is_ok());
 }

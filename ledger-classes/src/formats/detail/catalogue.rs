@@ -2,7 +2,7 @@
 
 use super::{
     Argument, Duty, ItemFault, KeyFault, Moment, Names, Often, Part, Party, PathRefusal, Resource, Revoked, Stage,
-    Text, Thing, Value,
+    Text, Thing, Value, Whose,
 };
 use crate::formats::rights::Class;
 use crate::keys::{Address, PublicKey};
@@ -33,6 +33,11 @@ macro_rules! details {
             /// The stable number.
             pub const fn number(&self) -> u16 {
                 match self { $( Self::$variant { .. } => $number, )* }
+            }
+
+            /// Whether this build knows a detail of this number.
+            pub const fn is_known(number: u16) -> bool {
+                matches!(number, $( $number )|*)
             }
 
             /// The stable name, as in JSON.
@@ -191,7 +196,7 @@ details! {
     316 _ "ended-by" EndedBy { organization: Text } "{organization} has ended this identity on this channel: an administrator of it reinstates it first";
     317 _ "not-ended" NotEnded {} "this identity has not ended on this channel";
     318 _ "ended-in-this-block" EndedInThisBlock {} "it ended in this block: send this one again";
-    319 _ "too-often" TooOften { organization: Text, often: Often, from: Time } "{organization}: {often} from {from} on";
+    319 _ "too-often" TooOften { organization: Whose, often: Often, from: Time } "{organization}: {often} from {from} on";
     320 _ "unknown-proposal" UnknownProposal { proposal: Hash } "no open proposal {proposal}";
     321 _ "proposer-left" ProposerLeft { organization: Text } "{organization} has left this channel since: propose it anew";
     322 _ "open-proposals" OpenProposals { organization: Text, most: u64 } "{organization} has {most} open proposals: withdraw one of them first";
@@ -210,12 +215,11 @@ details! {
     335 _ "solo-peers" SoloPeers {} "solo ordering has one peer, the other engines at least one";
     336 _ "organization-names" OrganizationNames {} "organizations have distinct names of a-z, 0-9 and hyphen and short titles";
     337 _ "grants-to-strangers" GrantsToStrangers {} "grants go to member organizations and their identities";
-    338 _ "several-peers" SeveralPeers {} "several ordering peers are not there yet: a channel has the engine solo and one ordering peer";
+    338 _ "ahead-of-rules" AheadOfRules { part: Part, rules: u64 } "{part}none of the rules {rules}: it comes with a later number";
     339 _ "order-is-the-peers" OrderIsThePeers { grantee: Text } "several peers are not there yet: order and hold are for the ordering peer, not for {grantee}";
     340 _ "last-digest" LastDigest { digest: Hash } "the last record's digest is {digest}";
     341 _ "distinct-peers" DistinctPeers {} "ordering peers have distinct identities and keys";
-    342 _ "too-many-at-once" TooManyAtOnce { organization: Text, several: u64, saved: u64 } "{organization}: it counts {several} times, and {saved} are all that there ever are at once";
-    343 _ "witnesses-own" WitnessesOwn {} "witnesses of other peers are not there yet: each proposer vouches for its own, witnesses own";
+    342 _ "too-many-at-once" TooManyAtOnce { organization: Whose, several: u64, saved: u64 } "{organization}: it counts {several} times, and {saved} are all that there ever are at once";
 
     400 Contracts "owned-by" OwnedBy { name: Text, owner: Address } "{name} is owned by {owner}";
     401 Contracts "retired" Retired { name: Text } "{name} is retired";

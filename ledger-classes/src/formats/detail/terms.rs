@@ -90,6 +90,8 @@ numbered! {
         BlockEvents = 65, "block-events", "the budget of a block: events is …";
         BlockReceiptBytes = 66, "block-receipt-bytes", "the budget of a block: receipt_bytes is …";
         BlockWrittenBytes = 67, "block-written-bytes", "the budget of a block: written_bytes is …";
+        Engine = 68, "engine", "the engine is …";
+        Witnesses = 69, "witnesses", "the policy of witnesses is …";
     }
 }
 

@@ -139,6 +139,47 @@ impl<C> Decode<C> for Text {
 
 bincode::impl_borrow_decode!(Text);
 
+/// An organization, or the consortium's root.
+#[derive(Clone, Debug, PartialEq, Eq, Encode, Decode)]
+pub struct Whose(Option<Text>);
+
+impl Whose {
+    /// The organization of this name; the consortium's root has none.
+    pub fn of(organization: &str) -> Self {
+        Self((!organization.is_empty()).then(|| organization.into()))
+    }
+}
+
+impl fmt::Display for Whose {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match &self.0 {
+            Some(organization) => organization.fmt(f),
+            None if crate::primitives::words::are_others() => f.write_str("other words for it"),
+            None => f.write_str("the root"),
+        }
+    }
+}
+
+/// The root is no argument.
+impl Argument for Whose {
+    const KIND: &'static str = "organization-or-root";
+
+    fn value(&self) -> Value {
+        Value::Text(self.0.as_ref().map(ToString::to_string).unwrap_or_default())
+    }
+
+    fn put(&self, name: &'static str, out: &mut Vec<(&'static str, Value)>) {
+        if self.0.is_some() {
+            out.push((name, self.value()));
+        }
+    }
+
+    #[cfg(test)]
+    fn example() -> Self {
+        Self(Some(Text::example()))
+    }
+}
+
 /// The first of several names, and how many more there are.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Names {

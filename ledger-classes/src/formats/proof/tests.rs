@@ -78,11 +78,14 @@ fn why_a_transaction_failed_is_shown_by_its_detail_alone() {
     let trust = Trust { genesis: TrustRoot::new(&genesis.header, &config(1).orderers()), links: Vec::new() };
     let trust = trust.verify(Some(genesis.header.hash())).expect("a channel");
     let blinder = Blinder::new(&BlindingSeed::new([3; 32]), &Hash::ZERO);
-    let of = |code, version, detail: Option<DetailProof>| {
+    let of_bytes = |code, version, told: Option<&[u8]>, detail: Option<DetailProof>| {
         let reason = Detail::AuditTopic {};
         let mut receipt = Receipt::new(Hash([1; 32]), 5, 0, code, reason, crate::primitives::amount::Amount::ZERO, &[]);
         receipt.head.version = version;
         receipt.blind(&blinder);
+        if let Some(told) = told {
+            receipt.head.detail = Some(blinder.leaf(Blinded::Detail { receipt: 0 }, told));
+        }
         let header = Header {
             receipt_root: merkle::root(&receipt_leaves(std::slice::from_ref(&receipt), &blinder)),
             receipts: 1,
@@ -96,11 +99,13 @@ fn why_a_transaction_failed_is_shown_by_its_detail_alone() {
         let seal = part(&Seal::of_one(&signer(1), &header.hash()));
         trust.verify(&Evidence { header: part(&header), seal, receipt, transaction: None, event: None, detail })
     };
+    let of = |code, version, detail| of_bytes(code, version, None, detail);
     let shown = |detail: &Detail| {
         Some(DetailProof { detail: part(detail), blinding: blinder.of(Blinded::Detail { receipt: 0 }) })
     };
     let failed = ResultCode::InvalidField;
-    assert_eq!(of(failed, 1, shown(&Detail::AuditTopic {})).expect("holds").detail, Some(Detail::AuditTopic {}));
+    let known = Some(ProvenDetail::Known(Detail::AuditTopic {}));
+    assert_eq!(of(failed, 1, shown(&Detail::AuditTopic {})).expect("holds").detail, known);
     assert_eq!(of(failed, 1, None).expect("holds").detail, None);
     let other = Err(ProofError::Mismatch("the detail is not the receipt's"));
     assert_eq!(of(failed, 1, shown(&Detail::PLAIN)), other);
@@ -108,6 +113,20 @@ fn why_a_transaction_failed_is_shown_by_its_detail_alone() {
     assert_eq!(of(failed, 1, Some(DetailProof { blinding, ..shown(&Detail::AuditTopic {}).expect("one") })), other);
     assert_eq!(of(ResultCode::Done, 1, shown(&Detail::AuditTopic {})), other, "it did not fail");
     assert_eq!(of(failed, 2, None), Err(ProofError::Mismatch("unknown receipt version")));
+    // Of a later build's rules: the proof holds, and only the words are missing. What has a number has one form.
+    for (told, means) in [
+        (&[20u8, 0, 1, 2][..], Ok(ProvenDetail::Unknown { number: 20 })),
+        (&[255, 255], Ok(ProvenDetail::Unknown { number: u16::MAX })),
+        (&[0, 0], Ok(ProvenDetail::Known(Detail::PLAIN))),
+        (&[0, 0, 0], Err(ProofError::Malformed("the detail"))),
+        (&[255], Err(ProofError::Malformed("the detail"))),
+        (&[255; 1025], Err(ProofError::Malformed("the detail"))),
+    ] {
+        let detail =
+            DetailProof { detail: HexBytes(told.to_vec()), blinding: blinder.of(Blinded::Detail { receipt: 0 }) };
+        let verdict = of_bytes(failed, 1, Some(told), Some(detail)).map(|checked| checked.detail);
+        assert_eq!(verdict, means.map(Some), "{told:?}");
+    }
 }
 
 /// A link sealed by `orderer` to `next`.
