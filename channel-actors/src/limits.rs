@@ -57,6 +57,15 @@ pub const SUSPECTS_MAX: usize = 4_096;
 /// Answers about certificate paths and evidence that a channel remembers, in each of two generations: a block's admissions
 /// many times over, of about 1 KB each.
 pub const REMEMBERED_ANSWERS_MAX: usize = 256;
+/// Transactions of a batch that witnesses are asked for, and bytes of their envelopes, but for the last one: one signature and
+/// one message for all of them.
+pub const WITNESS_BATCH_TRANSACTIONS_MAX: usize = 1_024;
+/// See [`WITNESS_BATCH_TRANSACTIONS_MAX`].
+pub const WITNESS_BATCH_BYTES_MAX: usize = 1024 * 1024;
+/// Batches of this peer that may lack witnesses at a time: meanwhile what is verified makes the next one larger.
+pub const WITNESS_BATCHES_OPEN_MAX: usize = 4;
+/// Milliseconds after which those who have not signed a batch are asked again: it or the answer may be lost.
+pub const WITNESS_AGAIN_MS: u64 = 250;
 /// Window over which each channel's CPU share is measured: the last one to two of these count.
 pub const SPAN: Duration = Duration::from_millis(100);
 /// CPU share that other channels must have used before they count as contention.

@@ -44,7 +44,7 @@ thread_local! {
 }
 
 impl Mutant {
-    /// All of them.
+    /// All that a channel of one peer can have.
     pub const ALL: [Self; 7] = [
         Self::SyncLeftOut,
         Self::AcknowledgedBeforeSync,
@@ -64,6 +64,7 @@ impl Mutant {
             Self::OrderTurned => "order-turned",
             Self::RecordedBeforeSync => "recorded-before-sync",
             Self::DiscardForgets => "discard-forgets",
+            Self::WitnessAlone => "witness-alone",
             Self::CreditKept => "credit-kept",
         }
     }

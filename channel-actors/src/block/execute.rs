@@ -12,7 +12,7 @@ use ledger_classes::chain::{
     self, Above, CommittedIds, Draft, Drafted, ExecutedBlock, ExecutionError, Given, Left, Parent, Refused,
 };
 use ledger_classes::formats::blinding::BlindingSeed;
-use ledger_classes::formats::block::{Block, Seal};
+use ledger_classes::formats::block::{Block, Seal, WitnessedBatch};
 use ledger_classes::formats::receipt::Receipt;
 use ledger_classes::formats::transaction::VerifiedTransaction;
 use ledger_classes::keys::Address;
@@ -31,6 +31,8 @@ pub(crate) struct Execution {
     pub(crate) quota: DiskQuota,
     pub(crate) certificates: Arc<dyn CertificatePaths>,
     pub(crate) proposer: Address,
+    /// With the witnesses of what is offered.
+    pub(crate) batches: Vec<WitnessedBatch>,
     pub(crate) parent: Parent,
     pub(crate) time: Time,
     /// What the block is blinded with, drawn for it alone.
@@ -110,7 +112,7 @@ fn with_view<T>(
 impl Execution {
     /// Executes. An error halts the channel.
     pub(crate) fn run(self, transactions: Vec<VerifiedTransaction>) -> Result<ExecutionResult, String> {
-        let Self { store, quota, certificates, proposer, parent, time, seed, above } = self;
+        let Self { store, quota, certificates, proposer, batches, parent, time, seed, above } = self;
         let ids = &Ids { store: &store, above: &above };
         let (transactions, full) = match quota.room(store.waiting_bytes()) {
             Ok(()) => (transactions, Vec::new()),
@@ -123,7 +125,7 @@ impl Execution {
         };
         let Drafted { block, left } = with_view(&store, &above, |view, tree, pages| {
             let above = Above { parent: &parent, view, tree, pages, ids, certificates: &*certificates };
-            chain::draft(&above, Draft { proposer, time, seed, transactions, batches: Vec::new() }).map_err(in_full)
+            chain::draft(&above, Draft { proposer, time, seed, transactions, batches }).map_err(in_full)
         })?;
         let Left { known: ids, refused, deferred, costs } = left;
         // What a block under way holds, or this one, is told with that block: its waiters are with the collector.
@@ -160,7 +162,8 @@ impl Checking {
             // First: of later rules a block may have a form that this build cannot read, and is none that it could refuse.
             chain::check_rules(view).map_err(in_full)?;
             let Ok(block) = chain::decode(block) else { return Ok(None) };
-            let verified = with_keys(|keys| chain::verify_transactions(&block, parent.channel, seed, keys));
+            let verified =
+                with_keys(|keys| chain::verify_transactions(&block.transactions, parent.channel, seed, keys));
             let Ok(transactions) = verified else { return Ok(None) };
             let Block { header, batches, seed, .. } = &block;
             let above = Above { parent: &parent, view, tree, pages, ids: &ids, certificates: &*certificates };

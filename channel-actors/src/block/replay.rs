@@ -164,8 +164,9 @@ impl Opening {
             }
             Some((parent, history)) => {
                 let random = crate::channel::actor::random_seed();
-                let transactions = with_keys(|keys| chain::verify_transactions(&block, parent.channel, random, keys))
-                    .map_err(in_full)?;
+                let transactions =
+                    with_keys(|keys| chain::verify_transactions(&block.transactions, parent.channel, random, keys))
+                        .map_err(in_full)?;
                 let Block { header, batches, seed, seal, .. } = &block;
                 let (seed, seal, receipts) = (*seed, Some(seal), Some(receipts.as_slice()));
                 let given = Given { header, seed, seal, batches, transactions, receipts };

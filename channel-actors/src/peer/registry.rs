@@ -387,6 +387,7 @@ impl ChannelRegistry {
                 metrics: handle.0.metrics.clone(),
                 index: self.index.clone(),
                 proposer: self.options.seal_key.public().address(),
+                key: self.options.seal_key.clone(),
                 credits: handle.0.credits.clone(),
                 disk: Some(self.disk.clone()),
                 quota: handle.0.quota.clone(),

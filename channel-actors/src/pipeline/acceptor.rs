@@ -196,10 +196,10 @@ impl Acceptor {
         self.next_execution().into_iter().collect()
     }
 
-    /// Whether a block under way changes who orders: nobody proposes above it before it is known to stay.
+    /// Whether a block under way sets a configuration: nobody proposes above it before it is known to stay, since it may
+    /// change who orders, and what has to be witnessed.
     fn turns(&self) -> bool {
-        let of = |under_way: &UnderWay| under_way.block.config.clone();
-        self.under_way.iter().filter_map(of).any(|record| record.orderers_since == record.height)
+        self.under_way.iter().any(|under_way| under_way.block.config.is_some())
     }
 
     fn above(&self) -> Vec<Arc<ExecutedBlock>> {
@@ -429,7 +429,15 @@ impl Acceptor {
         let receipt = |(id, index): &(Hash, u32)| Some((*id, executed.receipts.get(*index as usize)?.clone()));
         let receipts = executed.ids.iter().filter_map(receipt).collect();
         let (next_timer, config) = (executed.next_timer, executed.config.clone());
-        let mut effects = vec![AcceptorEffect::Commit { block: Some(block), own, receipts, next_timer, config }];
+        let mut effects = Vec::new();
+        if config.is_some()
+            && let Some(held) = self.held.take()
+        {
+            // It was cut under a configuration that rules no more.
+            self.waits_for_checkpoint = false;
+            effects.push(self.discarded(1, Vec::new(), Some(held)));
+        }
+        effects.push(AcceptorEffect::Commit { block: Some(block), own, receipts, next_timer, config });
         self.must_wait = pressure == Pressure::Wait;
         if pressure != Pressure::None {
             effects.extend(self.checkpoint());

@@ -31,6 +31,8 @@ mod pool;
 /// What the collector wants done.
 #[must_use]
 pub(crate) enum CollectorEffect {
+    /// Have witnesses for these; [`Collector::witnessed`] follows.
+    Witness(Vec<VerifiedTransaction>),
     /// Make a block of these.
     Propose(Vec<VerifiedTransaction>),
     /// Look again at this time.
@@ -83,6 +85,8 @@ pub(crate) struct Collector {
     retired: bool,
     /// Another peer proposes.
     follows: bool,
+    /// What is verified has witnesses before it is offered.
+    witnessed: bool,
 }
 
 impl Collector {
@@ -100,6 +104,7 @@ impl Collector {
             next_timer,
             retired: false,
             follows: false,
+            witnessed: false,
         }
     }
 
@@ -112,14 +117,17 @@ impl Collector {
         let mut effects = Vec::new();
         while let Some(VerifiedBatch { flights, maybe_committed, .. }) = self.early.remove(&self.turn) {
             self.turn += 1;
-            self.take(flights, now);
+            let fresh = self.take(flights, now);
+            effects.extend((!fresh.is_empty()).then_some(CollectorEffect::Witness(fresh)));
             effects.extend(self.doubt(maybe_committed));
         }
         effects.extend(self.cut(now));
         effects
     }
 
-    fn take(&mut self, flights: Vec<PendingTransaction>, now: Time) {
+    /// Gives what is to be witnessed first.
+    fn take(&mut self, flights: Vec<PendingTransaction>, now: Time) -> Vec<VerifiedTransaction> {
+        let mut fresh = Vec::new();
         for PendingTransaction { transaction, place, waiter, credit, arrived } in flights {
             let id = transaction.id();
             match self.under_way.get_mut(&id) {
@@ -131,10 +139,36 @@ impl Collector {
                 None => {
                     let under_way = UnderWay { first: (waiter, credit), others: Vec::new(), place, arrived };
                     self.under_way.insert(id, under_way);
-                    self.pool.push(transaction, place, now);
+                    match self.witnessed {
+                        true => fresh.push(transaction),
+                        false => self.pool.push(transaction, place, now),
+                    }
                 }
             }
         }
+        fresh
+    }
+
+    /// These may be offered, but for those that have their outcome meanwhile, which it gives.
+    pub(crate) fn witnessed(&mut self, transactions: Vec<VerifiedTransaction>, now: Time) -> Vec<Hash> {
+        let mut gone = Vec::new();
+        for transaction in transactions {
+            match self.under_way.get(&transaction.id()) {
+                Some(under_way) => self.pool.push(transaction, under_way.place, now),
+                None => gone.push(transaction.id()),
+            }
+        }
+        gone
+    }
+
+    /// Whether what is verified has witnesses before it is offered.
+    pub(crate) const fn set_witnessed(&mut self, witnessed: bool) {
+        self.witnessed = witnessed;
+    }
+
+    /// Gives all that is offered: its witnesses are void.
+    pub(crate) fn unwitnessed(&mut self) -> Vec<VerifiedTransaction> {
+        self.pool.take(Room { transactions: usize::MAX, bytes: usize::MAX, places: usize::MAX })
     }
 
     /// These would be refused today. What is under way has its outcome to come; what is not may have been committed.

@@ -18,6 +18,7 @@ use crate::pipeline::outcomes::{Found, OutcomeLookup};
 use crate::pipeline::submission;
 use crate::pipeline::submission::Credits;
 use crate::pipeline::verifier::{Judging, Screened, Screening, Step};
+use crate::pipeline::vouching::Vouching;
 use crate::runtime::asker::Asker;
 use crate::runtime::metrics::{ChannelMetrics, Stage};
 use crate::store::{ChannelStore, Disk, DiskQuota};
@@ -25,10 +26,10 @@ use bytes::Bytes;
 use ledger_classes::chain::{ExecutedBlock, Parent};
 use ledger_classes::execution;
 use ledger_classes::formats::blinding::BlindingSeed;
-use ledger_classes::formats::block::Seal;
+use ledger_classes::formats::block::{Seal, WitnessedBatch};
 use ledger_classes::formats::outcome::ResultCode;
 use ledger_classes::formats::transaction::VerifiedTransaction;
-use ledger_classes::keys::Address;
+use ledger_classes::keys::{Address, SigningKey};
 use ledger_classes::primitives::hash::Hash;
 use ledger_classes::primitives::time::Time;
 use ledger_classes::state::participant::CertificatePaths;
@@ -47,6 +48,8 @@ pub(crate) struct Workplace {
     pub(crate) metrics: ChannelMetrics,
     pub(crate) index: Arc<VisibilityIndex>,
     pub(crate) proposer: Address,
+    /// What this peer seals and vouches with: that is its address.
+    pub(crate) key: Arc<SigningKey>,
     pub(crate) credits: Arc<Credits>,
     /// The disk on which writes wait for room; none waits where there is none.
     pub(crate) disk: Option<Disk>,
@@ -124,6 +127,7 @@ pub(crate) struct Work {
 pub(crate) enum Task {
     Screen(Box<Screening>, Vec<Submitted>),
     Judge(Box<Judging>),
+    Vouch(Box<Vouching>),
     Execute(Box<Execution>, Vec<VerifiedTransaction>),
     Check(Box<Checking>, Bytes),
     ToDisk(Vec<ToDisk>),
@@ -161,6 +165,7 @@ impl Work {
             Task::ToDisk(steps) => steps.iter().all(|step| step.transactions() <= GO_ON_TRANSACTIONS_MAX),
             // What another peer has put into a block is not known yet.
             Task::Check(..) => false,
+            Task::Vouch(vouching) => vouching.envelopes.is_none(),
             Task::Screen(..) | Task::Judge(_) | Task::Checkpoint | Task::OutcomeLookup(_) | Task::Tell(_) => true,
         }
     }
@@ -211,6 +216,10 @@ impl Task {
             Self::Judge(judging) => screened(judging.go_on()?, outcome),
             Self::Execute(execution, transactions) => {
                 outcome.inputs.push(Input::Executed(execution.run(transactions)?));
+            }
+            Self::Vouch(vouching) => {
+                let vouched = vouching.run().map(|(to, batch, signed)| Input::Vouched { to, batch, signed });
+                outcome.inputs.extend(vouched);
             }
             Self::Check(checking, block) => outcome.inputs.push(Input::Checked(checking.run(&block)?)),
             Self::ToDisk(steps) => {
@@ -397,8 +406,14 @@ impl<S: Shell> ChannelLoop<S> {
             match effect {
                 Effect::Append { .. } | Effect::Apply(_) => {}
                 Effect::Verify(job) => self.verify(job, now),
-                Effect::Execute { parent, time, above, transactions } => {
-                    self.execute(parent, time, above, transactions);
+                Effect::Execute { parent, time, above, transactions, batches } => {
+                    self.execute(parent, time, above, transactions, batches);
+                }
+                Effect::Vouch { to, batch, envelopes } => {
+                    let (channel, key, seed) = (self.place.channel, self.place.key.clone(), self.shell.seed());
+                    let vouching = Vouching { channel, key, seed, to, batch, envelopes };
+                    let kind = Kind::Verify { shard: 0, caller: Asker::PEER };
+                    self.shell.run(Work::new(kind, Task::Vouch(Box::new(vouching))));
                 }
                 Effect::Check { parent, above, block } => {
                     let place = &self.place;
@@ -446,6 +461,7 @@ impl<S: Shell> ChannelLoop<S> {
         time: Time,
         above: Vec<Arc<ExecutedBlock>>,
         transactions: Vec<VerifiedTransaction>,
+        batches: Vec<WitnessedBatch>,
     ) {
         let place = &self.place;
         let execution = Execution {
@@ -453,6 +469,7 @@ impl<S: Shell> ChannelLoop<S> {
             quota: place.quota.clone(),
             certificates: place.certificates.clone(),
             proposer: place.proposer,
+            batches,
             parent,
             time,
             seed: BlindingSeed::new(self.shell.seed()),

@@ -3,9 +3,9 @@
 //! returns effects. No threads, no clock, no I/O, no randomness. One loop performs the effects
 //! ([`crate::pipeline::effects`]), for the actor that serves and for the simulator alike.
 //!
-//! It is made of parts that know nothing of each other: whose turn it is to be verified ([`Batcher`]), what waits for a block
-//! and who waits for it ([`Collector`]), how far blocks have come ([`Acceptor`] with its ordering engine). What one part
-//! says the other is told at once, so there is no moment in which they disagree.
+//! It is made of parts that know nothing of each other: whose turn it is to be verified ([`Batcher`]), who else vouches for what
+//! was ([`Witnesses`]), what waits for a block and who waits for it ([`Collector`]), how far blocks have come ([`Acceptor`]
+//! with its ordering engine). What one part says the other is told at once, so there is no moment in which they disagree.
 //!
 //! Always: nothing is told of a block that is not on the disk and applied; an id is under way once; whoever waits gets one
 //! answer; after a halt there are no effects any more.
@@ -13,18 +13,19 @@
 use crate::block::committed::CommittedBlock;
 use crate::block::execute::{ExecutionResult, Offered};
 use crate::block::replay::Opened;
-use crate::pipeline::acceptor::{Acceptor, AcceptorEffect};
+use crate::pipeline::acceptor::{Acceptor, AcceptorEffect, Discarded};
 use crate::pipeline::batcher::{Batcher, Submitted, VerifyJob};
 use crate::pipeline::collector::{BlockOutcome, Collector, CollectorEffect};
 use crate::pipeline::ordering::{OrderingEngine, OrderingInput, Ticket};
 use crate::pipeline::outcomes::OutcomeLookup;
 use crate::pipeline::submission::Reply;
 use crate::pipeline::verifier::Screened;
+use crate::pipeline::witnesses::{WitnessEffect, Witnesses};
 use crate::store::Pressure;
 use bytes::Bytes;
 use ledger_classes::chain::{ExecutedBlock, Parent};
 use ledger_classes::execution::ConfigRecord;
-use ledger_classes::formats::block::Seal;
+use ledger_classes::formats::block::{Batch, Seal, SealSignature, WitnessedBatch};
 use ledger_classes::formats::config::OrderingPeer;
 use ledger_classes::formats::transaction::VerifiedTransaction;
 use ledger_classes::keys::Address;
@@ -52,7 +53,9 @@ pub(crate) enum Input {
     /// A record of the ordering engine's is on the disk, and all before it.
     #[cfg_attr(not(any(test, feature = "simulation")), expect(dead_code, reason = "`solo` keeps no records"))]
     Persisted(Ticket),
-    /// Another peer of the channel says something to the ordering engine.
+    /// This peer has signed a batch, its own or another's.
+    Vouched { to: Address, batch: Batch, signed: SealSignature },
+    /// Another peer of the channel says something: to the ordering engine, or of witnesses.
     #[cfg_attr(not(any(test, feature = "simulation")), expect(dead_code, reason = "there is no link yet"))]
     Message { from: Address, bytes: Vec<u8> },
     /// This configuration rules from now on.
@@ -80,8 +83,16 @@ pub(crate) struct Installed {
 pub(crate) enum Effect {
     /// Screen a job's transactions.
     Verify(VerifyJob),
-    /// Execute a block above these.
-    Execute { parent: Parent, time: Time, above: Vec<Arc<ExecutedBlock>>, transactions: Vec<VerifiedTransaction> },
+    /// Execute a block above these. It lists the batches.
+    Execute {
+        parent: Parent,
+        time: Time,
+        above: Vec<Arc<ExecutedBlock>>,
+        transactions: Vec<VerifiedTransaction>,
+        batches: Vec<WitnessedBatch>,
+    },
+    /// Sign a batch, another's if each of these is a transaction; [`Input::Vouched`] follows then.
+    Vouch { to: Address, batch: Batch, envelopes: Option<Vec<Vec<u8>>> },
     /// Execute a block that another peer proposes, encoded, above these.
     Check { parent: Parent, above: Vec<Arc<ExecutedBlock>>, block: Bytes },
     /// Append a block to the log. This and [`Self::Apply`] are done in their order, and nothing after one that failed.
@@ -127,10 +138,19 @@ pub(crate) struct ChannelMachine {
     batcher: Batcher,
     collector: Collector,
     acceptor: Acceptor,
+    witnesses: Witnesses,
     /// Of the key that this peer seals with.
     proposer: Address,
     checkpoints: Checkpoints,
     halted: bool,
+}
+
+/// To whom a peer says something: the first byte of what is said.
+const TO_ORDERING: u8 = 0;
+const OF_WITNESSES: u8 = 1;
+
+fn said(to: Address, whom: u8, bytes: &[u8]) -> Effect {
+    Effect::Send { to, bytes: [&[whom], bytes].concat() }
 }
 
 /// When the next checkpoint is due, so that a crash leaves a bounded time to be replayed. None while nothing happens.
@@ -166,9 +186,13 @@ impl ChannelMachine {
         shards: usize,
         checkpoint_interval_ms: u64,
     ) -> Self {
+        let witnesses = Witnesses::new(opened.channel, proposer, &opened.config.config);
+        let mut collector = Collector::new(opened.config.config.limits, opened.next_timer);
+        collector.set_witnessed(!witnesses.are_own());
         Self {
             batcher: Batcher::new(shards),
-            collector: Collector::new(opened.config.config.limits, opened.next_timer),
+            collector,
+            witnesses,
             acceptor: Acceptor::new(engine, opened.store.history(), opened.parent(), opened.next_timer),
             proposer,
             checkpoints: Checkpoints { interval_ms: checkpoint_interval_ms, since: None },
@@ -239,14 +263,28 @@ impl ChannelMachine {
                 effects.extend(self.checkpoints.due().map(Effect::WakeAt));
                 let accepted = self.acceptor.ordered(OrderingInput::Tick { now });
                 self.accepted(accepted, now, &mut effects);
+                let wanted = self.witnesses.tick(now);
+                self.wanted(wanted, now, &mut effects);
             }
             Input::Persisted(ticket) => {
                 let accepted = self.acceptor.ordered(OrderingInput::Persisted { ticket });
                 self.accepted(accepted, now, &mut effects);
             }
-            Input::Message { from, bytes } => {
-                let accepted = self.acceptor.ordered(OrderingInput::Message { from, bytes: &bytes });
-                self.accepted(accepted, now, &mut effects);
+            Input::Message { from, bytes } => match bytes.split_first() {
+                Some((&TO_ORDERING, bytes)) => {
+                    let accepted = self.acceptor.ordered(OrderingInput::Message { from, bytes });
+                    self.accepted(accepted, now, &mut effects);
+                }
+                Some((&OF_WITNESSES, bytes)) => {
+                    let wanted = self.witnesses.message(from, bytes, now);
+                    self.wanted(wanted, now, &mut effects);
+                }
+                // Of a later link.
+                _ => {}
+            },
+            Input::Vouched { to, batch, signed } => {
+                let wanted = self.witnesses.vouched(to, batch, signed, now);
+                self.wanted(wanted, now, &mut effects);
             }
             Input::Failed(reason) => self.halt(reason, &mut effects),
         }
@@ -276,6 +314,10 @@ impl ChannelMachine {
                     let accepted = self.acceptor.propose(transactions, now);
                     self.accepted(accepted, now, effects);
                 }
+                CollectorEffect::Witness(transactions) => {
+                    let wanted = self.witnesses.verified(transactions, now);
+                    self.wanted(wanted, now, effects);
+                }
                 CollectorEffect::OutcomeLookup(lookups) => effects.push(Effect::OutcomeLookup(lookups)),
                 CollectorEffect::Reply(replies) => effects.push(Effect::Reply(replies)),
                 CollectorEffect::WakeAt(time) => effects.push(Effect::WakeAt(time)),
@@ -287,11 +329,26 @@ impl ChannelMachine {
         }
     }
 
+    fn wanted(&mut self, wanted: Vec<WitnessEffect>, now: Time, effects: &mut Vec<Effect>) {
+        for effect in wanted {
+            match effect {
+                WitnessEffect::Vouch { to, batch, envelopes } => effects.push(Effect::Vouch { to, batch, envelopes }),
+                WitnessEffect::Send { to, bytes } => effects.push(said(to, OF_WITNESSES, &bytes)),
+                WitnessEffect::Passed(transactions) => {
+                    let gone = self.collector.witnessed(transactions, now);
+                    self.witnesses.gone(gone);
+                }
+                WitnessEffect::WakeAt(time) => effects.push(Effect::WakeAt(time)),
+            }
+        }
+    }
+
     fn accepted(&mut self, accepted: Vec<AcceptorEffect>, now: Time, effects: &mut Vec<Effect>) {
         for effect in accepted {
             match effect {
                 AcceptorEffect::Execute { parent, time, above, transactions } => {
-                    effects.push(Effect::Execute { parent, time, above, transactions });
+                    let batches = self.witnesses.batches_of(&transactions);
+                    effects.push(Effect::Execute { parent, time, above, transactions, batches });
                 }
                 AcceptorEffect::Check { parent, above, block } => effects.push(Effect::Check { parent, above, block }),
                 AcceptorEffect::Lead { leader } => {
@@ -300,12 +357,13 @@ impl ChannelMachine {
                 AcceptorEffect::Append { block, seal } => effects.push(Effect::Append { block, seal }),
                 AcceptorEffect::Apply(block) => effects.push(Effect::Apply(block)),
                 AcceptorEffect::Checkpoint => effects.push(Effect::Checkpoint),
-                AcceptorEffect::Discarded(discarded) => self.collector.discarded(discarded),
+                AcceptorEffect::Discarded(discarded) => self.discarded(discarded, now, effects),
                 AcceptorEffect::Persist { ticket, record } => effects.push(Effect::Persist { ticket, record }),
-                AcceptorEffect::Send { to, bytes } => effects.push(Effect::Send { to, bytes }),
+                AcceptorEffect::Send { to, bytes } => effects.push(said(to, TO_ORDERING, &bytes)),
                 AcceptorEffect::WakeAt(time) => effects.push(Effect::WakeAt(time)),
                 AcceptorEffect::Executed(offered) => self.executed(offered, now, effects),
                 AcceptorEffect::Known(ids) => {
+                    self.witnesses.gone(ids.iter().copied());
                     let collected = self.collector.known(ids);
                     self.collected(collected, now, effects);
                 }
@@ -320,8 +378,25 @@ impl ChannelMachine {
         }
     }
 
+    /// Blocks will not be. What was in them waits again; where its witnesses are void, for others.
+    fn discarded(&mut self, mut discarded: Discarded, now: Time, effects: &mut Vec<Effect>) {
+        let mut void = Vec::new();
+        for list in [Some(&mut discarded.transactions), discarded.offered.as_mut()].into_iter().flatten() {
+            let holds = |one: &VerifiedTransaction| self.witnesses.knows(&one.id());
+            let (good, other): (Vec<_>, Vec<_>) = std::mem::take(list).into_iter().partition(holds);
+            *list = good;
+            void.extend(other);
+        }
+        self.collector.discarded(discarded);
+        if !void.is_empty() {
+            let wanted = self.witnesses.verified(void, now);
+            self.wanted(wanted, now, effects);
+        }
+    }
+
     /// A block was executed, and the next one may be cut.
     fn executed(&mut self, offered: Offered, now: Time, effects: &mut Vec<Effect>) {
+        self.witnesses.gone(offered.dropped.iter().map(|(id, _)| *id));
         let dropped: Vec<_> = offered.dropped.iter().filter_map(|(_, refusal)| refusal.name()).collect();
         if !offered.deferred.is_empty() || !dropped.is_empty() {
             effects.push(Effect::Count(Tally { deferred: offered.deferred.len(), dropped }));
@@ -339,6 +414,7 @@ impl ChannelMachine {
         now: Time,
         effects: &mut Vec<Effect>,
     ) {
+        self.witnesses.gone(outcome.receipts.iter().map(|(id, _)| *id));
         let (collected, arrivals) = self.collector.committed(outcome);
         effects.extend(block.map(|block| Effect::Notify(Commit { block, config: config.clone(), arrivals })));
         let Some(record) = config else { return self.collected(collected, now, effects) };
@@ -354,6 +430,12 @@ impl ChannelMachine {
     /// A configuration rules from now on.
     fn configure(&mut self, record: &ConfigRecord, now: Time, effects: &mut Vec<Effect>) {
         self.collector.set_limits(record.config.limits);
+        if self.witnesses.configure(&record.config) {
+            self.collector.set_witnessed(!self.witnesses.are_own());
+            let offered = self.collector.unwitnessed();
+            let wanted = self.witnesses.again(offered, now);
+            self.wanted(wanted, now, effects);
+        }
         // A block that this peer sealed from here on would be nobody's: its key is no orderer's any more.
         let orders = |peer: &OrderingPeer| peer.key.address() == self.proposer;
         if !record.config.peers.iter().any(orders) {

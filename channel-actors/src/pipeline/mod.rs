@@ -16,3 +16,5 @@ pub(crate) mod path_cache;
 pub(crate) mod place;
 pub(crate) mod submission;
 pub(crate) mod verifier;
+pub(crate) mod vouching;
+pub(crate) mod witnesses;

@@ -16,6 +16,8 @@ pub enum Mutant {
     RecordedBeforeSync,
     /// What was in a block that did not become final is forgotten.
     DiscardForgets,
+    /// What this peer alone has signed counts as witnessed.
+    WitnessAlone,
     /// What was sent twice gives its second credit to nobody.
     CreditKept,
 }

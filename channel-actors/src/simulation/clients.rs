@@ -44,10 +44,11 @@ pub(super) static PREPARED: LazyLock<Prepared> =
 pub(super) const PEERS: u8 = 3;
 /// Transactions of each client of it.
 pub(super) const EACH_OF_SEVERAL: usize = 60;
-/// Several peers come with the next number of the rules.
-pub(super) static OF_SEVERAL: LazyLock<Prepared> = LazyLock::new(|| {
+/// By the policy of witnesses: as many as seal, or all. Several peers come with the next number of the rules.
+pub(super) static OF_SEVERAL: LazyLock<[Prepared; 2]> = LazyLock::new(|| {
     rules::know_next();
-    prepare(config(rules::NEXT, Engine::Raft, PEERS, Witnesses::Own), EACH_OF_SEVERAL)
+    [Witnesses::Quorum, Witnesses::All]
+        .map(|policy| prepare(config(rules::NEXT, Engine::Raft, PEERS, policy), EACH_OF_SEVERAL))
 });
 
 fn prepare(config: ChannelConfig, each: usize) -> Prepared {

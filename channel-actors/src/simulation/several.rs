@@ -11,7 +11,7 @@ use super::clock::Clock;
 use super::disk::{Image, Loss, Machine, STATE};
 use super::effects::{Desk, answers_of};
 use super::world::{opened, workplace};
-use super::{Random, Trace};
+use super::{Mutant, PLANTED, Random, Trace};
 use crate::block::execute::decode_receipts;
 use crate::block::replay;
 use crate::limits::WAKE_MS_MAX;
@@ -65,6 +65,10 @@ pub struct Together {
     pub cuts: u64,
     /// How many peers have proposed blocks of it.
     pub proposers: usize,
+    /// Batches in it, and signatures of peers that vouch for them.
+    pub batches: u64,
+    /// See above.
+    pub witnesses: u64,
     /// A digest of all that happened, in order.
     pub digest: u64,
 }
@@ -118,6 +122,7 @@ struct Several<'a> {
     /// Headers of all blocks that somebody told, and who proposed them.
     chain: Vec<Hash>,
     proposers: BTreeMap<Address, u64>,
+    vouched: (u64, u64),
     included: BTreeMap<Hash, u64>,
     known: BTreeMap<(usize, usize), u64>,
     next: [usize; CLIENTS],
@@ -129,12 +134,23 @@ struct Several<'a> {
     whole: bool,
 }
 
-/// Runs a seed with engines that are made by `make`, once for each life of each peer.
+/// Runs a seed with engines that are made by `make`, once for each life of each peer, and with a mutant, if one is given.
 ///
 /// # Errors
 /// What did not hold.
-pub fn run_several(seed: u64, make: &dyn Fn(Start<'_>) -> Box<dyn OrderingEngine>) -> Result<Together, String> {
-    let prepared = &*OF_SEVERAL;
+pub fn run_several(
+    seed: u64,
+    mutant: Option<Mutant>,
+    make: &dyn Fn(Start<'_>) -> Box<dyn OrderingEngine>,
+) -> Result<Together, String> {
+    PLANTED.set(mutant);
+    let together = run(seed, make);
+    PLANTED.set(None);
+    together
+}
+
+fn run(seed: u64, make: &dyn Fn(Start<'_>) -> Box<dyn OrderingEngine>) -> Result<Together, String> {
+    let prepared = &OF_SEVERAL[usize::from(seed % 2 == 0)];
     let peer = |number: u8| Peer {
         key: Arc::new(seal_key(number)),
         machine: Machine::default(),
@@ -164,6 +180,7 @@ pub fn run_several(seed: u64, make: &dyn Fn(Start<'_>) -> Box<dyn OrderingEngine
         peers: (0..PEERS).map(peer).collect(),
         chain: vec![prepared.channel],
         proposers: BTreeMap::new(),
+        vouched: (0, 0),
         included: BTreeMap::new(),
         known: BTreeMap::new(),
         next: [0; CLIENTS],
@@ -181,6 +198,8 @@ pub fn run_several(seed: u64, make: &dyn Fn(Start<'_>) -> Box<dyn OrderingEngine
         starts: several.starts,
         cuts: several.cuts,
         proposers: several.proposers.len(),
+        batches: several.vouched.0,
+        witnesses: several.vouched.1,
         digest: several.trace.digest,
     })
 }
@@ -311,9 +330,9 @@ impl Several<'_> {
             let words = |error: crate::store::StoreError| error.to_string();
             let bytes = opened.store.block(height).map_err(words)?.ok_or("a block is gone")?;
             let receipts = opened.store.receipts(height).map_err(words)?.ok_or("its receipts are gone")?;
-            let header = Block::decode(&bytes).map_err(|_| "a block is not whole")?.header;
+            let block = Block::decode(&bytes).map_err(|_| "a block is not whole")?;
             let ids = decode_receipts(&receipts)?.into_iter().map(|receipt| receipt.head.id).collect();
-            self.told(height, header.hash(), header.proposer, ids)?;
+            self.told(&block, ids)?;
         }
         let peer = &self.peers[number];
         let config = &self.prepared.config;
@@ -326,7 +345,7 @@ impl Several<'_> {
             records: &peer.records,
         });
         let proposer = peer.key.public().address();
-        let place = workplace(&opened, proposer);
+        let place = workplace(&opened, peer.key.clone());
         let machine = ChannelMachine::new(&opened, engine, proposer, 2, 300);
         let mut channel = ChannelLoop::new(machine, Arc::new(place), Desk::at(self.clock.wall()));
         channel.shell.recorded = peer.records.last().map_or(0, |(ticket, _)| *ticket);
@@ -464,13 +483,16 @@ impl Several<'_> {
                 None => {}
             }
             let ids = block.receipts.iter().map(|receipt| receipt.head.id).collect();
-            self.told(height, block.header_hash, block.block.header.proposer, ids)?;
+            self.told(&block.block, ids)?;
         }
         Ok(())
     }
 
     /// The next block of the chain.
-    fn told(&mut self, height: u64, hash: Hash, proposer: Address, ids: Vec<Hash>) -> Result<(), String> {
+    fn told(&mut self, block: &Block, ids: Vec<Hash>) -> Result<(), String> {
+        let (height, hash, proposer) = (block.header.height, block.header.hash(), block.header.proposer);
+        let witnesses: usize = block.batches.iter().map(|batch| batch.witnesses.len()).sum();
+        self.vouched = (self.vouched.0 + block.batches.len() as u64, self.vouched.1 + witnesses as u64);
         if height != self.height() + 1 {
             return Err(format!("block {height} was told after block {}", self.height()));
         }

@@ -23,7 +23,7 @@ use crate::runtime::life::{Life, LifeCycle};
 use crate::runtime::memory;
 use crate::runtime::metrics::Metrics;
 use crate::store::{DiskQuota, StoreOptions};
-use ledger_classes::keys::Address;
+use ledger_classes::keys::SigningKey;
 use ledger_classes::primitives::time::Time;
 use ledger_classes::state::participant::NoCertificates;
 use prometheus_client::registry::Registry;
@@ -240,7 +240,7 @@ impl World {
         self.say(format_args!("starts with block {}", opened.tip.height));
         let key = Arc::new(seal_key(0));
         let proposer = key.public().address();
-        let place = workplace(&opened, proposer);
+        let place = workplace(&opened, key.clone());
         let (credits, quota) = (place.credits.clone(), place.quota.clone());
         let engine: Box<dyn OrderingEngine> = match self.fickle {
             true => Box::new(Fickle::new(key, self.random.below(usize::MAX) as u64, self.discards.clone())),
@@ -276,7 +276,7 @@ impl World {
         let place = Workplace {
             credits: before.credits.clone(),
             quota: before.quota.clone(),
-            ..workplace(&opened, before.proposer)
+            ..workplace(&opened, before.key.clone())
         };
         let (parent, history, next_timer) = (opened.parent(), opened.store.history(), opened.next_timer);
         let installed = Installed { parent, history, config: opened.config.clone(), next_timer };
@@ -314,7 +314,7 @@ impl World {
 }
 
 /// Where the work of a channel is done that was opened.
-pub(super) fn workplace(opened: &Opened, proposer: Address) -> Workplace {
+pub(super) fn workplace(opened: &Opened, key: Arc<SigningKey>) -> Workplace {
     let memory = Arc::new(memory::Pool::new(usize::MAX));
     Workplace {
         name: "main".into(),
@@ -325,7 +325,8 @@ pub(super) fn workplace(opened: &Opened, proposer: Address) -> Workplace {
         store: opened.store.clone(),
         metrics: Metrics::new(&mut Registry::default()).channel("main"),
         index: Arc::new(VisibilityIndex::default()),
-        proposer,
+        proposer: key.public().address(),
+        key,
         credits: Arc::new(Credits::new(Arc::new(memory::Pool::new(IN_FLIGHT)))),
         disk: None,
         quota: DiskQuota::new("main", Path::new("/nowhere"), u64::MAX),

@@ -12,7 +12,7 @@ use crate::formats::transaction::VerifiedTransaction;
 use crate::keys::verify_strict;
 use crate::limits::{BATCH_LEAVES_MAX, BATCHES_MAX, WITNESSES_MAX};
 use crate::primitives::hash::Hash;
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 
 /// Whether a block's batches are the header's and vouch for its transactions as the policy asks.
 pub(super) fn check_batches(
@@ -89,6 +89,23 @@ fn check_witnesses(
         true => Ok(()),
         false => Err(Invalid::WitnessSignature { batch }),
     }
+}
+
+/// How many of the first of these have their batches within the bounds of a block.
+pub(super) fn fitting(batches: &[WitnessedBatch], transactions: &[VerifiedTransaction]) -> usize {
+    let of: BTreeMap<Hash, usize> = batches
+        .iter()
+        .enumerate()
+        .flat_map(|(place, batch)| batch.leaves.iter().map(move |leaf| (*leaf, place)))
+        .collect();
+    let (mut listed, mut leaves, mut witnesses) = (BTreeSet::new(), 0, 0);
+    let mut fits = |one: &VerifiedTransaction| {
+        let Some(place) = of.get(&one.leaf()).copied().filter(|place| listed.insert(*place)) else { return true };
+        leaves += batches[place].leaves.len();
+        witnesses += batches[place].witnesses.len();
+        listed.len() <= BATCHES_MAX && leaves <= BATCH_LEAVES_MAX && witnesses <= WITNESSES_MAX
+    };
+    transactions.iter().take_while(|one| fits(one)).count()
 }
 
 /// Of these batches those of which something is in a block, by origin and number.

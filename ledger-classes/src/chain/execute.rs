@@ -172,7 +172,15 @@ pub fn draft(above: &Above<'_>, draft: Draft) -> Result<Drafted, ExecutionError>
         return Err(Invalid::TimeGoesBack { parent: above.parent.time, time }.into());
     }
     check_seed(&seed)?;
-    let Sifted { transactions, mut ids, mut left } = sift(above, &config, transactions)?;
+    let Sifted { mut transactions, mut ids, mut left } = sift(above, &config, transactions)?;
+    let fitting = batches::fitting(&batches, &transactions);
+    if fitting < transactions.len() {
+        // What comes after it waits, too.
+        let mut later = transactions.split_off(fitting);
+        later.append(&mut left.deferred);
+        left.deferred = later;
+        ids = places(&transactions);
+    }
     let idle = is_idle(above, time)?;
     if transactions.is_empty() && idle {
         return Ok(Drafted { block: None, left });
@@ -244,10 +252,11 @@ pub fn check(above: &Above<'_>, given: Given<'_>) -> Result<ExecutedBlock, Execu
     Ok(own)
 }
 
-/// Decodes and verifies the transactions of a block. Which they may be and whether they are the header's [`check`] says.
+/// Decodes and verifies transactions, of a block or of a batch, from their encoded envelopes. Which they may be and whether they
+/// are the header's [`check`] says.
 /// `seed` must be unpredictable to senders: see [`crate::keys::verify_batch`]. The verdicts do not depend on `keys`.
 pub fn verify_transactions(
-    block: &Block,
+    envelopes: &[Vec<u8>],
     channel: Hash,
     seed: [u8; 32],
     keys: &mut KeyCache,
@@ -258,8 +267,8 @@ pub fn verify_transactions(
         actions_max: u32::try_from(limits::ACTIONS_MAX).unwrap_or(u32::MAX),
         ..Limits::default()
     };
-    let mut parsed = Vec::with_capacity(block.transactions.len());
-    for (place, bytes) in (0u32..).zip(block.transactions.iter()) {
+    let mut parsed = Vec::with_capacity(envelopes.len());
+    for (place, bytes) in (0u32..).zip(envelopes) {
         let malformed = Invalid::TransactionMalformed { place };
         let envelope: Envelope = codec::decode(bytes, ENVELOPE_BYTES_MAX).map_err(|_| malformed)?;
         let one = transaction::parse(envelope, channel, &widest).map_err(|(_, error)| in_block(place, &error))?;
@@ -267,7 +276,7 @@ pub fn verify_transactions(
     }
     let verdicts = verify_all(parsed, seed, keys);
     let mut verified = Vec::with_capacity(verdicts.len());
-    for ((place, verdict), bytes) in (0u32..).zip(verdicts).zip(block.transactions.iter()) {
+    for ((place, verdict), bytes) in (0u32..).zip(verdicts).zip(envelopes) {
         let one = verdict.map_err(|(_, error)| in_block(place, &error))?;
         // They cannot differ as long as decoding takes one form of each envelope; the log's bytes must be the header's.
         if one.envelope() != bytes {

@@ -297,7 +297,8 @@ fn what_a_draft_makes_is_accepted_with_an_equal_result_and_nothing_offered_is_lo
             };
             let sealed = Sealed::of(&block);
             let keys = &mut KeyCache::default();
-            let again = verify_transactions(&sealed.block, maker.channel(), SEED, keys).expect("they were verified");
+            let again = verify_transactions(&sealed.block.transactions, maker.channel(), SEED, keys)
+                .expect("they were verified");
             let above = maker.history.above(&maker.state, &NoPages, &NoCertificates).expect("genesis");
             for seal in [Some(&sealed.block.seal), None] {
                 let header = &sealed.block.header;

@@ -10,7 +10,7 @@
 
 use bytes::Bytes;
 use channel_actors::pipeline::ordering::{OrderingEffect, OrderingEngine, OrderingInput, Ticket};
-use channel_actors::simulation::{Start, run_several};
+use channel_actors::simulation::{Mutant, Start, Together, run_several};
 use ledger_classes::formats::block::{Block, Seal, SealSignature, seal_message};
 use ledger_classes::formats::config::OrderingPeer;
 use ledger_classes::keys::{Address, SigningKey, verify_strict};
@@ -456,13 +456,25 @@ fn raft_orders_three_peers_by_the_trait_of_ordering_engines() {
     let (first, runs) = (number("CHANCERY_SEED", 1), number("CHANCERY_RUNS", 2));
     let (mut proposers, mut starts, mut cuts) = (0, 0, 0);
     for seed in first..first + runs {
-        let run = || run_several(seed, &|start| Box::new(Engine::new(start)));
+        let run = || run_several(seed, None, &|start| Box::new(Engine::new(start)));
         let together = run().unwrap_or_else(|reason| panic!("seed {seed}: {reason}"));
         println!("seed {seed}: {together:?}");
         assert!(together.blocks >= 60 && together.transactions > 60, "seed {seed}: {together:?}");
+        // Odd seeds ask for as many witnesses as seal a block, even ones for all.
+        let each = if seed % 2 == 0 { 3 } else { 2 };
+        let Together { batches, witnesses, .. } = together;
+        assert!(batches > 30 && witnesses >= each * batches, "seed {seed}: {together:?}");
         assert_eq!(run().as_ref(), Ok(&together), "seed {seed} is another run the second time");
         proposers = proposers.max(together.proposers);
         (starts, cuts) = (starts + together.starts, cuts + together.cuts);
     }
     assert!(proposers > 1 && starts > 3 * runs && cuts > 0, "{proposers} proposers, {starts} starts, {cuts} cuts");
+}
+
+/// A peer that counts itself alone as a witness makes blocks that are none: the first of them stops it.
+#[test]
+fn a_batch_that_only_its_origin_has_signed_is_in_no_block() {
+    let failed = run_several(1, Some(Mutant::WitnessAlone), &|start| Box::new(Engine::new(start)));
+    let reason = failed.expect_err("it is found");
+    assert!(reason.contains("halts") && reason.contains("vouch"), "{reason}");
 }

@@ -106,6 +106,7 @@ impl World {
             metrics: Metrics::new(&mut Registry::default()).channel("main"),
             index: Arc::new(VisibilityIndex::default()),
             proposer,
+            key: Arc::new(key(200)),
             credits: Arc::default(),
             disk: None,
             quota: whole_disk(),
