@@ -14,6 +14,10 @@ pub const CALLER_PART: u32 = 4;
 pub const PEER_PART: u32 = 16;
 /// Submissions (each up to a batch) that may wait for a channel's machine.
 pub const MAILBOX: usize = 1_024;
+/// Messages of an ordering engine that wait for records. What finds no room is lost, as on the way to another peer.
+pub const UNSENT_MAX: usize = 4_096;
+/// Bytes of them.
+pub const UNSENT_BYTES_MAX: usize = 64 * 1024 * 1024;
 /// What a thread takes of a channel's mail before others have it.
 pub const TURN_LETTERS_MAX: usize = 64;
 /// Transactions of a block up to which the thread that has brought it so far goes on with it: waking another one takes as

@@ -22,7 +22,7 @@ use crate::pipeline::ordering::{OrderingEngine, Ticket};
 use crate::runtime::asker::Asker;
 use crate::runtime::clock::Clock;
 use crate::runtime::life::{Life, LifeCycle};
-use crate::runtime::pool::{Panicked, WorkPool};
+use crate::runtime::pool::{Panicked, WorkPool, has_promised};
 use crate::runtime::tasks::{Tasks, gives_way, words};
 use actix::dev::SendError;
 use actix::prelude::*;
@@ -216,14 +216,7 @@ impl Turn {
 
     fn take(mut self, most: usize) {
         let office = self.office.clone();
-        let run = || {
-            for _ in 0..most {
-                let Some(letter) = office.next() else { return true };
-                office.read(letter);
-            }
-            // Whatever has come meanwhile is the actor's.
-            false
-        };
+        let run = || read_letters(most, || office.next(), |letter| office.read(letter));
         match catch_unwind(AssertUnwindSafe(run)) {
             Ok(ended) => self.ended = ended,
             Err(panic) => {
@@ -233,6 +226,19 @@ impl Turn {
             }
         }
     }
+}
+
+/// Reads letters, but no more once the machine has asked for work that this thread has promised to do next: that would wait
+/// for what the others ask for. False if some may be left: they are the actor's.
+fn read_letters<L>(most: usize, mut next: impl FnMut() -> Option<L>, mut read: impl FnMut(L)) -> bool {
+    for _ in 0..most {
+        let Some(letter) = next() else { return true };
+        read(letter);
+        if has_promised() {
+            return false;
+        }
+    }
+    false
 }
 
 impl Drop for Turn {
@@ -313,7 +319,10 @@ impl Shell for Pools {
 
     fn run(&mut self, mut work: Work) {
         // What is verified alone is executed and persisted at once, by the thread that does it: see `Work::alone`.
-        let alone = self.under_way == 0 && work.is_quick() && !self.crowded() && self.context.storage.has_idle();
+        let alone = self.under_way == 0
+            && work.is_quick()
+            && !self.crowded()
+            && self.context.storage.has_idle(self.context.place.channel);
         if alone {
             work.alone();
         }
@@ -500,4 +509,40 @@ pub(crate) fn start(
     };
     Tasks::job(arbiter, move || ending, move |reason| of_group.halt(format!("ending its actor panicked: {reason}")));
     group
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use ledger_classes::hash::Hash;
+    use std::sync::mpsc;
+
+    /// A thread that had promised to go on with a block read up to 64 letters first.
+    #[test]
+    fn who_has_promised_a_job_reads_no_letter_before_it() {
+        let pool = WorkPool::new(&Tasks::default(), "test", 1).expect("threads");
+        let (channel, of_pool) = (Hash([1; 32]), pool.clone());
+        let (told, tell) = mpsc::channel();
+        let done = move |_| {
+            let (mut letters, mut read) = (0..10, 0);
+            let ended = read_letters(
+                TURN_LETTERS_MAX,
+                || letters.next(),
+                |letter| {
+                    read += 1;
+                    // The fourth letter asks for work.
+                    if letter == 3 {
+                        of_pool.run_next(channel, Asker::PEER, || (), |_| {});
+                    }
+                },
+            );
+            told.send((ended, read)).expect("the test waits");
+        };
+        pool.run(channel, || (), done);
+        assert_eq!(tell.recv_timeout(Duration::from_secs(60)), Ok((false, 4)));
+        // Who is of no pool reads as many as it may.
+        let mut letters = 0..10;
+        assert!(!read_letters(7, || letters.next(), drop));
+        assert!(read_letters(7, || letters.next(), drop));
+    }
 }

@@ -10,6 +10,7 @@
 
 use crate::block::committed::CommittedBlock;
 use crate::block::execute::{ExecutionResult, Offered};
+use crate::limits::{UNSENT_BYTES_MAX, UNSENT_MAX};
 use crate::pipeline::ordering::{OrderingEffect, OrderingEngine, OrderingInput, Ticket};
 use crate::runtime::mutants::{Mutant, planted};
 use crate::store::Pressure;
@@ -300,7 +301,12 @@ impl Acceptor {
             match effect {
                 OrderingEffect::Persist { ticket, record } => effects.push(AcceptorEffect::Persist { ticket, record }),
                 OrderingEffect::Send { to, bytes, after } => {
-                    self.unsent.push((after, to, bytes));
+                    let waits = self.unsent.iter().map(|(.., bytes)| bytes.len()).sum::<usize>();
+                    let room = self.unsent.len() < UNSENT_MAX && waits + bytes.len() <= UNSENT_BYTES_MAX;
+                    match room || after <= self.persisted {
+                        true => self.unsent.push((after, to, bytes)),
+                        false => tracing::warn!(%to, "a message of the ordering engine's found no room"),
+                    }
                 }
                 OrderingEffect::Execute { height, block } => self.given.push_back((height, block)),
                 OrderingEffect::Lead { leader } => effects.push(AcceptorEffect::Lead { leader }),

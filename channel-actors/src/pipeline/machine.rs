@@ -31,6 +31,7 @@ use ledger_classes::formats::transaction::VerifiedTransaction;
 use ledger_classes::keys::Address;
 use ledger_classes::merkle::CompactRange;
 use ledger_classes::primitives::time::Time;
+use std::collections::BTreeSet;
 use std::sync::Arc;
 use std::time::Instant;
 
@@ -142,6 +143,8 @@ pub(crate) struct ChannelMachine {
     /// Of the key that this peer seals with.
     proposer: Address,
     checkpoints: Checkpoints,
+    /// When the ordering engine is to be told of the time.
+    engine_wakes: BTreeSet<Time>,
     halted: bool,
 }
 
@@ -196,6 +199,7 @@ impl ChannelMachine {
             acceptor: Acceptor::new(engine, opened.store.history(), opened.parent(), opened.next_timer),
             proposer,
             checkpoints: Checkpoints { interval_ms: checkpoint_interval_ms, since: None },
+            engine_wakes: BTreeSet::new(),
             halted: false,
         }
     }
@@ -261,10 +265,13 @@ impl ChannelMachine {
                     self.accepted(checkpoint, now, &mut effects);
                 }
                 effects.extend(self.checkpoints.due().map(Effect::WakeAt));
+                self.engine_wakes.retain(|wake| *wake > now);
                 let accepted = self.acceptor.ordered(OrderingInput::Tick { now });
                 self.accepted(accepted, now, &mut effects);
                 let wanted = self.witnesses.tick(now);
                 self.wanted(wanted, now, &mut effects);
+                // Who sets a timer sets one: for what is due first.
+                effects.extend(self.engine_wakes.first().copied().map(Effect::WakeAt));
             }
             Input::Persisted(ticket) => {
                 let accepted = self.acceptor.ordered(OrderingInput::Persisted { ticket });
@@ -360,7 +367,10 @@ impl ChannelMachine {
                 AcceptorEffect::Discarded(discarded) => self.discarded(discarded, now, effects),
                 AcceptorEffect::Persist { ticket, record } => effects.push(Effect::Persist { ticket, record }),
                 AcceptorEffect::Send { to, bytes } => effects.push(said(to, TO_ORDERING, &bytes)),
-                AcceptorEffect::WakeAt(time) => effects.push(Effect::WakeAt(time)),
+                AcceptorEffect::WakeAt(time) => {
+                    self.engine_wakes.insert(time);
+                    effects.push(Effect::WakeAt(time));
+                }
                 AcceptorEffect::Executed(offered) => self.executed(offered, now, effects),
                 AcceptorEffect::Known(ids) => {
                     self.witnesses.gone(ids.iter().copied());

@@ -76,7 +76,7 @@ pub enum OrderingEffect {
         /// In a form of the engine's own.
         record: Vec<u8>,
     },
-    /// Say something to another peer, not before a record is on the disk.
+    /// Say something to another peer, not before a record is on the disk. It may be lost.
     Send {
         /// To whom.
         to: Address,

@@ -9,7 +9,7 @@
 //! A bad transaction never rejects its neighbours. Early refusals only spare a failed receipt; execution decides.
 
 use crate::block::execute::in_full;
-use crate::limits::VERIFY_JOB_CHECKS_MICROS_MAX;
+use crate::limits::{VERIFY_ALONE_MICROS_MAX, VERIFY_JOB_CHECKS_MICROS_MAX};
 use crate::pipeline::batcher::{Content, Findings, Submitted, cost_at_the_door};
 use crate::pipeline::disk_needs;
 use crate::pipeline::door::Doors;
@@ -157,6 +157,8 @@ impl Screening {
     fn parse(&self, batch: Vec<Submitted>) -> Parsed {
         let (transactions, company) = (Vec::with_capacity(batch.len()), Vec::with_capacity(batch.len()));
         let mut parsed = Parsed { transactions, company, ..Parsed::default() };
+        // What is verified on a thread that executes and persists keeps others from the disk.
+        let checks_max = if self.remembers { VERIFY_JOB_CHECKS_MICROS_MAX } else { VERIFY_ALONE_MICROS_MAX };
         let mut checks = 0;
         self.quota.look(self.store.waiting_bytes());
         for Submitted { content, caller, waiter, credit, arrived, cost } in batch {
@@ -178,7 +180,7 @@ impl Screening {
                         continue;
                     }
                     let cost_here = if whole { cost_at_the_door(transaction.actions()) } else { 0 };
-                    if cost_here > 0 && checks + cost_here > VERIFY_JOB_CHECKS_MICROS_MAX {
+                    if cost_here > 0 && checks + cost_here > checks_max {
                         let (content, cost) = (Content::Parsed(Box::new(transaction)), cost + cost_here);
                         parsed.aside.push(Submitted { content, caller, waiter, credit, arrived, cost });
                         continue;

@@ -332,9 +332,11 @@ impl WorkPool {
         idle.iter().for_each(Thread::unpark);
     }
 
-    /// Whether a thread has nothing to do.
-    pub(crate) fn has_idle(&self) -> bool {
-        !self.0.0.lock().idle[Lane::Ordinary as usize].is_empty()
+    /// Whether one of the threads that would run a channel's next job has nothing to do.
+    pub(crate) fn has_idle(&self, channel: Hash) -> bool {
+        let mut queues = self.0.0.lock();
+        let lane = self.0.0.lane_of(&mut queues, channel, Asker::PEER);
+        !queues.idle[lane as usize].is_empty()
     }
 
     /// Whether others than `channel` have had work here of late, so that its jobs should be short.
@@ -343,6 +345,11 @@ impl WorkPool {
         queues.recent.turn(Instant::now());
         queues.recent.crowded(&channel)
     }
+}
+
+/// Whether this thread, at the end of its job, has promised to find the next one: until it does nobody runs that.
+pub(crate) fn has_promised() -> bool {
+    HERE.get().is_some() && LOOKS.get().is_none()
 }
 
 fn message(panic: Box<dyn std::any::Any + Send>) -> Panicked {

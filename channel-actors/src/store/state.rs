@@ -174,13 +174,17 @@ impl State {
         }
         active.put(writes, height + 1, &self.protected(applied));
         active.put_transactions(height, transactions);
+        let tree = self.bounded(tree);
         let mut inner = write(&self.inner);
         assert!(Arc::ptr_eq(&inner.active, &active), "memtables are not exchanged while a block is applied");
         inner.applied = height + 1;
-        self.keep(&mut inner, tree);
+        let before = self.keep(&mut inner, tree);
         assert!(inner.checkpointed <= inner.applied && inner.applied <= log_size, "the log is ahead of the state");
         self.count(&inner);
-        Ok(self.pressure_of(&inner))
+        let pressure = self.pressure_of(&inner);
+        drop(inner);
+        drop(before);
+        Ok(pressure)
     }
 
     /// Counts whose values must stay readable while a block is applied over `applied`: those of live views, and
@@ -202,10 +206,12 @@ impl State {
         }
     }
 
-    /// Takes a tree as the one of the state.
-    pub(super) fn keep(&self, inner: &mut Inner, tree: &StateTree) {
-        inner.tree = self.bounded(tree);
-        self.tree.set(usize::try_from(inner.tree.bytes()).unwrap_or(usize::MAX / 2));
+    /// Takes a tree that is [bounded](Self::bounded) as the one of the state. Gives the one before, which is to be dropped, as
+    /// the other is to be bounded, where no reader waits: with a million keys each takes a while.
+    #[must_use]
+    pub(super) fn keep(&self, inner: &mut Inner, tree: StateTree) -> StateTree {
+        self.tree.set(usize::try_from(tree.bytes()).unwrap_or(usize::MAX / 2));
+        std::mem::replace(&mut inner.tree, tree)
     }
 
     /// Memory that the tree may have: as much as there would be left for others, and a little always.

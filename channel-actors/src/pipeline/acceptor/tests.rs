@@ -159,6 +159,19 @@ fn a_block_is_executed_ordered_persisted_and_only_then_told() {
     assert_eq!(persisted(&mut acceptor, 1, Pressure::None), ["commit Some(1) tell [1]"]);
 }
 
+/// A disk that stands still kept all that an engine wanted to say.
+#[test]
+fn of_what_waits_for_records_there_is_a_bounded_number_and_the_rest_is_lost() {
+    let mut acceptor = acceptor(Manual);
+    for _ in 0..UNSENT_MAX + 3 {
+        assert_eq!(told(&mut acceptor, b'p', 7), ["record 7", "send 2"], "what promises nothing waits for nothing");
+    }
+    let sent = seen(acceptor.ordered(OrderingInput::Persisted { ticket: 7 }));
+    assert_eq!(sent, vec!["send 1"; UNSENT_MAX]);
+    assert_eq!(told(&mut acceptor, b'p', 8), ["record 8", "send 2"]);
+    assert_eq!(seen(acceptor.ordered(OrderingInput::Persisted { ticket: 8 })), ["send 1"]);
+}
+
 #[test]
 fn the_next_block_executes_above_those_under_way_and_persists_after_them() {
     let mut acceptor = acceptor(Immediate);

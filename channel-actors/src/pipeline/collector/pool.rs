@@ -29,6 +29,8 @@ const OTHERS: usize = 1;
 struct Waiting {
     transaction: VerifiedTransaction,
     place: Place,
+    /// It had its turn, in a block that will not be.
+    paid: bool,
 }
 
 impl Waiting {
@@ -86,7 +88,7 @@ impl Pool {
     }
 
     pub(super) fn push(&mut self, transaction: VerifiedTransaction, place: Place, now: Time) {
-        let waiting = Waiting { transaction, place };
+        let waiting = Waiting { transaction, place, paid: false };
         self.bytes += waiting.bytes();
         self.since.get_or_insert(now);
         match &mut self.crowd {
@@ -111,14 +113,15 @@ impl Pool {
         block
     }
 
-    /// What was in blocks that will not be comes before all that waits, in this order.
+    /// What was in blocks that will not be comes before all that waits, in this order. It has had its turn: the next one costs
+    /// nothing.
     pub(super) fn returned(&mut self, transactions: Vec<(VerifiedTransaction, Place)>) {
         if transactions.is_empty() {
             return;
         }
         self.since = Some(Time::ZERO);
         for (transaction, place) in transactions.into_iter().rev() {
-            let waiting = Waiting { transaction, place };
+            let waiting = Waiting { transaction, place, paid: self.crowd.is_some() };
             self.bytes += waiting.bytes();
             match &mut self.crowd {
                 Some(crowd) => crowd.push_front(waiting),
@@ -142,7 +145,8 @@ impl Pool {
             Some(crowd) => crowd.executed(&costs.iter().copied().collect(), deferred),
             None if deferred.is_empty() => {}
             None => {
-                let deferred = deferred.into_iter().map(|(transaction, place)| Waiting { transaction, place });
+                let deferred =
+                    deferred.into_iter().map(|(transaction, place)| Waiting { transaction, place, paid: false });
                 self.crowd = Some(Crowd::of(deferred.chain(self.arrived.drain(..))));
             }
         }
@@ -179,6 +183,8 @@ struct Part {
     expected: u64,
     /// Whatever it does.
     least: u64,
+    /// Nothing, since it had its turn before.
+    paid: bool,
 }
 
 impl Crowd {
@@ -239,7 +245,7 @@ impl Crowd {
             if bytes > room.bytes && !block.is_empty() {
                 break;
             }
-            let Some((part, since, Waiting { transaction, place })) = self.lanes[lane].take(room) else { break };
+            let Some((part, since, Waiting { transaction, place, .. })) = self.lanes[lane].take(room) else { break };
             self.had[lane] = self.had[lane].saturating_add(part.expected);
             let sender = transaction.sender();
             self.taken.push(Taken { id: transaction.id(), lane, place, sender, part, since });
@@ -258,14 +264,15 @@ impl Crowd {
                 if id == transaction.id() {
                     self.had[lane] = self.had[lane].saturating_sub(part.expected);
                     self.joined[lane] = false;
-                    self.lanes[lane].give_back(part.expected, since, Waiting { transaction, place });
+                    let waiting = Waiting { transaction, place, paid: part.paid };
+                    self.lanes[lane].give_back(part.expected, since, waiting);
                     break;
                 }
             }
         }
         for Taken { id, lane, place, sender, part, .. } in taken {
             self.lanes[lane].settle(place, &sender);
-            if let Some(cost) = costs.get(&id) {
+            if let Some(cost) = costs.get(&id).filter(|_| !part.paid) {
                 let cost = part.least.max(*cost);
                 self.had[lane] = self.had[lane].saturating_add(cost).saturating_sub(part.expected);
                 self.lanes[lane].correct(place, sender, part.expected, cost);
@@ -338,12 +345,13 @@ impl Lane {
             senders.waiting.remove(&sender);
         }
         let usual = senders.turns.usual(&sender).or_else(|| self.places.usual(&place)).unwrap_or_default();
-        let least = room.part(&waiting);
-        let expected = usual.max(least);
+        let paid = waiting.paid;
+        let least = if paid { 0 } else { room.part(&waiting) };
+        let expected = if paid { 0 } else { usual.max(least) };
         let of_sender = senders.turns.took(sender, expected, last);
         let of_place = self.places.took(place, expected, senders.waiting.is_empty());
         self.len -= 1;
-        Some((Part { expected, least }, (of_place, of_sender), waiting))
+        Some((Part { expected, least, paid }, (of_place, of_sender), waiting))
     }
 
     fn give_back(&mut self, expected: u64, (of_place, of_sender): (u64, u64), waiting: Waiting) {

@@ -380,3 +380,33 @@ fn after_a_failure_nothing_more_is_done_and_whoever_waits_is_told() {
     assert!(matches!(answer(&mut late), Some(SubmitResult::Refused { .. })));
     assert_eq!(credits.used(), (0, 0));
 }
+
+/// When it wants to be told of the time it says once. Who sets a timer sets one: a checkpoint that was due before took its place.
+#[test]
+fn when_an_engine_wants_to_be_woken_is_asked_for_until_it_was() {
+    struct Sleeper;
+    impl OrderingEngine for Sleeper {
+        fn on(&mut self, input: OrderingInput<'_>) -> Vec<crate::pipeline::ordering::OrderingEffect> {
+            match input {
+                OrderingInput::Message { bytes, .. } => {
+                    vec![crate::pipeline::ordering::OrderingEffect::WakeAt(NOW.plus_millis(u64::from(bytes[0])))]
+                }
+                _ => Vec::new(),
+            }
+        }
+    }
+    let bench = Bench::new(&config());
+    let from = key(200).public().address();
+    let mut machine = ChannelMachine::new(&bench.opened, Box::new(Sleeper), from, 2, u64::MAX);
+    let mut wakes = |input, now: u64| -> Vec<u64> {
+        let effects = machine.on(input, NOW.plus_millis(now));
+        let of = |effect| if let Effect::WakeAt(time) = effect { Some(time.millis_since(NOW)) } else { None };
+        effects.into_iter().filter_map(of).collect()
+    };
+    assert_eq!(wakes(Input::Message { from, bytes: vec![50] }, 0), [50]);
+    assert_eq!(wakes(Input::Message { from, bytes: vec![20] }, 0), [20]);
+    assert_eq!(wakes(Input::Tick, 10), [20]);
+    assert_eq!(wakes(Input::Tick, 20), [50]);
+    assert_eq!(wakes(Input::Tick, 49), [50]);
+    assert_eq!(wakes(Input::Tick, 50), [0; 0]);
+}

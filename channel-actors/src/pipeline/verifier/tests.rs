@@ -410,6 +410,25 @@ fn more_admissions_than_fit_beside_other_work_are_set_aside_and_judged_in_jobs_o
     assert_eq!(credits.used().0, 2);
 }
 
+/// By its signatures an admission is quick: it was verified by the thread that executes and persists, certificates and all.
+#[test]
+fn beside_execution_no_certificate_is_verified() {
+    let bench = closed_channel();
+    let channel = bench.opened.channel;
+    let admit =
+        Admit { address: key(7).public().address(), path: vec![HexBytes(vec![0x30])], possession: Signature([1; 64]) };
+    let admission = Transaction { actions: vec![Action::ParticipantAdmit(admit)], ..transaction(channel, 1, "") };
+    for (remembers, aside) in [(true, 0), (false, 1)] {
+        let offered = [signed(&admission, 7), signed(&transaction(channel, 2, ""), 1)];
+        let credits = Arc::new(Credits::default());
+        let arrivals = offered.map(|envelope| arrival(envelope, Wait::Committed, &credits));
+        let (_waiting, batch): (Vec<_>, Vec<_>) = arrivals.into_iter().unzip();
+        let screened = screen_by(&bench, Screening { remembers, ..screening(&bench, VERIFY_SLICE) }, batch);
+        assert_eq!(screened.findings.aside.len(), aside);
+        assert_eq!((screened.passed.flights.len(), screened.refused.len()), (1, 1 - aside));
+    }
+}
+
 fn cost_at_the_door_of(envelope: &Envelope) -> u64 {
     cost_at_the_door(
         transaction::parse(envelope.clone(), one_channel(envelope), &Limits::default()).expect("whole").actions(),

@@ -119,6 +119,55 @@ fn a_loud_caller_has_threads_of_its_own_in_a_crowd() {
     hold.send(()).expect("its job waits");
 }
 
+/// Threads that a loud channel does not have were asked whether they have time for it.
+#[test]
+fn whether_a_thread_has_nothing_to_do_is_asked_of_those_that_would_do_it() {
+    let pool = WorkPool::fair(&Tasks::default(), "test", 1).expect("threads");
+    let [loud, quiet] = [Hash([1; 32]), Hash([2; 32])];
+    let (hold, held) = mpsc::channel::<()>();
+    let (begun, began) = mpsc::channel();
+    {
+        let recent = &mut pool.0.0.lock().recent;
+        recent.began = Some(Instant::now() + ms(3_600_000));
+        for (channel, took) in [(loud, ms(1_000_000)), (quiet, ms(100_000))] {
+            recent.spans[0].all += took;
+            recent.spans[0].of.insert(channel, took);
+        }
+    }
+    let idle = |channel| {
+        let until = Instant::now() + ms(60_000);
+        while !pool.has_idle(channel) {
+            assert!(Instant::now() < until, "the threads have come to wait");
+            std::thread::yield_now();
+        }
+    };
+    (idle(loud), idle(quiet));
+    pool.run(loud, move || (begun.send(()), held.recv()), |_| {});
+    began.recv_timeout(ms(60_000)).expect("it begins");
+    assert!(!pool.has_idle(loud) && pool.has_idle(quiet));
+    hold.send(()).expect("its job waits");
+}
+
+#[test]
+fn who_has_promised_a_job_has_none_other_before_it() {
+    let pool = WorkPool::new(&Tasks::default(), "test", 1).expect("threads");
+    let (channel, of_pool) = (Hash([1; 32]), pool.clone());
+    let (told, tell) = mpsc::channel();
+    assert!(!has_promised(), "of no pool");
+    pool.run(
+        channel,
+        || assert!(has_promised(), "it looks for nothing before its end"),
+        move |result| {
+            let before = has_promised();
+            let next = told.clone();
+            of_pool.run_next(channel, Asker::PEER, || (), move |_| next.send((false, false)).expect("the test waits"));
+            told.send((result.is_ok() && !before, has_promised())).expect("the test waits");
+        },
+    );
+    assert_eq!(tell.recv_timeout(ms(60_000)), Ok((true, true)));
+    assert_eq!(tell.recv_timeout(ms(60_000)), Ok((false, false)));
+}
+
 const fn ms(millis: u64) -> Duration {
     Duration::from_millis(millis)
 }

@@ -55,9 +55,12 @@ impl State {
         });
         result.map_err(|error| self.latch.hold(error))?;
         tree.set_saved();
+        // No block is applied meanwhile, so the tree stays the newest.
+        let applying = lock(&self.applying);
+        let newest = read(&self.inner).tree.clone();
+        let newest = self.bounded(&newest);
         let mut inner = write(&self.inner);
-        let newest = inner.tree.clone();
-        self.keep(&mut inner, &newest);
+        let before = self.keep(&mut inner, newest);
         assert!(inner.checkpointed < applied && applied <= inner.applied, "checkpoints move on behind the state");
         inner.checkpointed = applied;
         inner.checkpointed_at = Instant::now();
@@ -66,6 +69,8 @@ impl State {
             inner.frozen = None;
         }
         self.count(&inner);
+        drop((inner, applying));
+        drop(before);
         Ok(applied)
     }
 

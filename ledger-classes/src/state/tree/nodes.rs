@@ -233,6 +233,10 @@ impl Tree {
             Self::Stored { .. } => match page(place, pages)? {
                 Page::Bucket(entries) => Self::few(Bucket::of(&entries), Marks::read(), Some(0)),
                 Page::Directory(below) => {
+                    // What is hashed does not hold them.
+                    if below.iter().try_fold(0u64, |keys, one| keys.checked_add(one.keys)).is_none() {
+                        return wrong("has more keys than can be");
+                    }
                     let mut below = below.as_slice();
                     let read = Self::from_directory(place, (0, 0), &mut below);
                     if !below.is_empty() {

@@ -482,3 +482,48 @@ fn a_proof_stays_in_its_part() {
     let proof = Proof::decode(&[vec![0; 160], encoded(&way)].concat()).expect("of the form");
     assert_eq!(proof.verify(&root, &[0x50, 1], None), Err(ProofError::Root));
 }
+
+/// A page of a directory says how many keys there are below, and its hash does not hold that: the sum of two was not checked.
+#[test]
+fn a_directory_with_more_keys_than_can_be_is_an_error() {
+    let changes: Vec<Set> = (0..=255u8).map(|number| (Path([number; 32]), Some(value_hash(&[1])))).collect();
+    let tree = StateTree::default().update_paths(&NoPages, &changes).expect("in memory");
+    let mut disk = Disk::default();
+    disk.save(&tree);
+    let mut spoilt = 0;
+    for bytes in disk.0.values_mut() {
+        if let Ok(page::Page::Directory(mut below)) = page::Page::decode(bytes) {
+            below.iter_mut().for_each(|one| one.keys = u64::MAX);
+            *bytes = page::Page::Directory(below).encode();
+            spoilt += 1;
+        }
+    }
+    assert!(spoilt > 0);
+    let stored = StateTree::stored(tree.root(), tree.keys());
+    assert!(stored.check(&disk).is_err());
+    assert!(stored.update_paths(&disk, &changes[..1]).is_err());
+}
+
+/// Who wanted a proof of a tree waited for the disk that the next tree was read from.
+#[test]
+fn pages_are_read_while_others_have_the_nodes() {
+    struct Watched<'a>(&'a Disk, &'a StateTree, std::cell::Cell<u32>);
+    impl Pages for Watched<'_> {
+        fn page(&self, place: &Place) -> Result<Option<Vec<u8>>, ReadError> {
+            assert!(!self.1.is_held(), "nobody waits");
+            self.2.set(self.2.get() + 1);
+            self.0.page(place)
+        }
+    }
+    let changes: Vec<Set> = (0..=255u8).map(|number| (Path([number; 32]), Some(value_hash(&[1])))).collect();
+    let whole = StateTree::default().update_paths(&NoPages, &changes).expect("in memory");
+    let mut disk = Disk::default();
+    disk.save(&whole);
+    let tree = StateTree::stored(whole.root(), whole.keys());
+    let pages = Watched(&disk, &tree, Default::default());
+    let next: Vec<Set> = changes.iter().step_by(9).map(|(path, _)| (*path, None)).collect();
+    let newer = tree.update_paths(&pages, &next).expect("its pages are there");
+    assert!(pages.2.get() > 1);
+    assert_eq!(newer, whole.update_paths(&NoPages, &next).expect("in memory"));
+    assert_eq!(tree.keys(), 256);
+}

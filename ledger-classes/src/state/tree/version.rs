@@ -115,6 +115,12 @@ impl StateTree {
         self.0.held.lock().expect("changing a tree does not panic")
     }
 
+    /// Whether somebody has its nodes now.
+    #[cfg(test)]
+    pub(super) fn is_held(&self) -> bool {
+        self.0.held.try_lock().is_err()
+    }
+
     /// Its nodes.
     fn tree(&self) -> Tree {
         let (mut at, mut undone) = (self.clone(), Vec::new());
@@ -157,13 +163,23 @@ impl StateTree {
     pub(super) fn update_paths(&self, pages: &dyn Pages, changes: &[Set]) -> Result<Self, ReadError> {
         debug_assert!(changes.is_sorted_by(|a, b| a.0 < b.0), "changes ascend");
         let mut held = self.held();
+        if let Held::Here(own) = &mut *held
+            && own.load(&Place::ROOT, &NoPages, changes, false).is_err()
+        {
+            // Whoever wants a proof waits for no disk.
+            let mut read = own.clone();
+            drop(held);
+            read.load(&Place::ROOT, pages, changes, false)?;
+            held = self.held();
+            if let Held::Here(own) = &mut *held {
+                *own = read;
+            }
+        }
         let Held::Here(own) = &mut *held else {
             // Another one was made of it before.
             drop(held);
             return self.apart().update_paths(pages, changes);
         };
-        // An error changes nothing but what is in memory.
-        own.load(&Place::ROOT, pages, changes, false)?;
         let mut undo = Vec::with_capacity(changes.len());
         own.change(&Place::ROOT, changes, &mut undo);
         let newer = Self::new(std::mem::take(own));

@@ -295,3 +295,34 @@ fn nobody_saves_up_turns() {
         },
     );
 }
+
+/// Whose block was discarded had its turn, and paid for it again when it came into another one.
+#[test]
+fn what_comes_back_from_a_block_that_will_not_be_pays_for_one_turn() {
+    let mut pool = Pool::default();
+    for (sender, nonce) in [(1, 1), (1, 2), (2, 3), (2, 4)] {
+        pool.push(one(sender, nonce, false), place(sender * 2), NOW);
+    }
+    let had = |pool: &Pool| pool.crowd.as_ref().expect("more waits than a block takes").had;
+    let block = pool.take(room(2));
+    let costs: Vec<(Hash, u64)> = block.iter().map(|transaction| (transaction.id(), BLOCK_COST / 4)).collect();
+    pool.executed(&costs, Vec::new());
+    let paid = had(&pool);
+    assert_eq!(paid[OTHERS], BLOCK_COST / 2);
+    let with_places = |block: Vec<VerifiedTransaction>| -> Vec<(VerifiedTransaction, Place)> {
+        block.into_iter().map(|one| (place(sender(&one) * 2), one)).map(|(place, one)| (one, place)).collect()
+    };
+    pool.returned(with_places(block.clone()));
+    assert_eq!(pool.len(), 4);
+    // Its budget ends before them, and they come back once more.
+    let again = pool.take(room(2));
+    assert_eq!(nonces(&again), nonces(&block));
+    pool.executed(&[], with_places(again));
+    let again = pool.take(room(2));
+    assert_eq!((nonces(&again), had(&pool)), (nonces(&block), paid));
+    pool.executed(&costs, Vec::new());
+    assert_eq!(had(&pool), paid);
+    let others = pool.take(room(2));
+    assert_eq!(others.len(), 2);
+    assert!(had(&pool)[OTHERS] > paid[OTHERS]);
+}
