@@ -45,7 +45,7 @@ thread_local! {
 
 impl Mutant {
     /// All that a channel of one peer can have.
-    pub const ALL: [Self; 7] = [
+    pub const ALL: [Self; 8] = [
         Self::SyncLeftOut,
         Self::AcknowledgedBeforeSync,
         Self::DuplicateLetThrough,
@@ -53,6 +53,7 @@ impl Mutant {
         Self::RecordedBeforeSync,
         Self::DiscardForgets,
         Self::CreditKept,
+        Self::ChecksumUnchecked,
     ];
 
     /// Its name on a command line.
@@ -66,6 +67,7 @@ impl Mutant {
             Self::DiscardForgets => "discard-forgets",
             Self::WitnessAlone => "witness-alone",
             Self::CreditKept => "credit-kept",
+            Self::ChecksumUnchecked => "checksum-unchecked",
         }
     }
 
@@ -90,7 +92,7 @@ pub enum FaultKind {
     NoRoom,
     /// A sync fails.
     FailedSync,
-    /// One bit of what is read is wrong, once.
+    /// One bit of what is read of log, state or write-ahead log is wrong, once or each time that it is read.
     Misread,
     /// A bit of what was acknowledged rots on the disk.
     Rot,
@@ -158,14 +160,23 @@ struct Trace {
 
 impl Trace {
     fn add(&mut self, now: u64, line: fmt::Arguments<'_>) {
-        let line = format!("{now:>8} {line}");
-        // FNV-1a, going on from the lines before.
-        for byte in line.bytes().chain([b'\n']) {
-            self.digest = (self.digest ^ u64::from(byte)).wrapping_mul(0x0000_0100_0000_01b3);
-        }
         if self.keeps {
-            self.lines.push(line);
+            self.lines.push(format!("{now:>8} {line}"));
         }
+        // It does not fail.
+        let _ = fmt::Write::write_fmt(&mut Digest(&mut self.digest), format_args!("{now:>8} {line}\n"));
+    }
+}
+
+/// FNV-1a of what is written, going on from what was before.
+struct Digest<'a>(&'a mut u64);
+
+impl fmt::Write for Digest<'_> {
+    fn write_str(&mut self, text: &str) -> fmt::Result {
+        for byte in text.bytes() {
+            *self.0 = (*self.0 ^ u64::from(byte)).wrapping_mul(0x0000_0100_0000_01b3);
+        }
+        Ok(())
     }
 }
 

@@ -514,7 +514,7 @@ pub(crate) fn start(
 #[cfg(test)]
 mod tests {
     use super::*;
-    use ledger_classes::hash::Hash;
+    use ledger_classes::primitives::hash::Hash;
     use std::sync::mpsc;
 
     /// A thread that had promised to go on with a block read up to 64 letters first.

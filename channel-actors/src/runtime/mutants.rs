@@ -20,6 +20,8 @@ pub enum Mutant {
     WitnessAlone,
     /// What was sent twice gives its second credit to nobody.
     CreditKept,
+    /// A page that is read is held against no checksum.
+    ChecksumUnchecked,
 }
 
 /// Whether this defect is planted on this thread.

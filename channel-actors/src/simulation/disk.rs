@@ -4,7 +4,7 @@
 #![expect(clippy::unwrap_used, reason = "a lock that is poisoned is the end of a simulation")]
 
 use super::Random;
-use super::file::File;
+use super::file::{File, PAGE, Page};
 use crate::store::{Backend, StoreError, StoreFiles, WalFile};
 use bytes::Bytes;
 use redb::StorageBackend;
@@ -23,31 +23,48 @@ const SECTOR: usize = 512;
 enum Change {
     Length(u64),
     Write(u64, Bytes),
+    /// Whole pages, which the file shares with what remembers that they were written.
+    Pages(u64, Arc<[Page]>),
 }
 
 impl Change {
+    fn written(offset: u64, data: &[u8]) -> Self {
+        if !offset.is_multiple_of(PAGE as u64) || !data.len().is_multiple_of(PAGE) {
+            return Self::Write(offset, Bytes::copy_from_slice(data));
+        }
+        let (pages, _) = data.as_chunks::<PAGE>();
+        Self::Pages(offset, pages.iter().map(|page| (*page != [0; PAGE]).then(|| Arc::new(*page))).collect())
+    }
+
+    /// The same as bytes.
+    fn plain(&self) -> Self {
+        let Self::Pages(offset, pages) = self else { return self.clone() };
+        let bytes = |page: &Page| page.as_deref().copied().unwrap_or([0; PAGE]);
+        Self::Write(*offset, pages.iter().flat_map(bytes).collect())
+    }
+
     fn make(&self, file: &mut File) {
         match self {
             Self::Length(length) => file.resize(*length as usize),
             Self::Write(offset, data) => file.write(*offset as usize, data),
+            Self::Pages(offset, pages) => file.put(*offset as usize, pages),
         }
     }
 
     /// Its first bytes only; a change of length is all or nothing.
     fn cut(&self, at: impl FnOnce(usize) -> usize) -> Option<Self> {
-        match self {
-            Self::Length(_) => None,
-            Self::Write(_, data) if data.is_empty() => None,
-            Self::Write(offset, data) => Some(Self::Write(*offset, data.slice(..at(data.len())))),
+        match self.plain() {
+            Self::Write(offset, data) if !data.is_empty() => Some(Self::Write(offset, data.slice(..at(data.len())))),
+            _ => None,
         }
     }
 
     /// The change, a piece for each sector that it touches.
     fn sectors(&self) -> Vec<Self> {
-        let Self::Write(offset, data) = self else { return vec![self.clone()] };
+        let Self::Write(offset, data) = self.plain() else { return vec![self.clone()] };
         let (mut pieces, mut from) = (Vec::new(), 0);
         while from < data.len() {
-            let end = (SECTOR - (*offset as usize + from) % SECTOR + from).min(data.len());
+            let end = (SECTOR - (offset as usize + from) % SECTOR + from).min(data.len());
             pieces.push(Self::Write(offset + from as u64, data.slice(from..end)));
             from = end;
         }
@@ -208,6 +225,8 @@ pub(crate) enum Fault {
     Read,
     /// One bit of what is read is wrong, once.
     Flip,
+    /// One bit of what is read is wrong, and so it is each time that it is read, until mended.
+    Stuck,
 }
 
 impl Fault {
@@ -238,8 +257,10 @@ struct World {
     events: Vec<Event>,
     /// Operations of each kind on each file since the last arming.
     #[cfg(test)]
-    operations: [[u64; 6]; FILES],
+    operations: [[u64; 7]; FILES],
     armed: Option<Armed>,
+    /// A bit that is read wrong: of which file, of which byte, and the bit.
+    stuck: Option<(usize, u64, u8)>,
     fired: bool,
     set_aside: u64,
 }
@@ -308,6 +329,7 @@ impl Machine {
     pub(crate) fn arm(&self, file: usize, fault: Fault, left: u64, place: usize) {
         let mut world = self.0.lock().unwrap();
         world.armed = Some(Armed { file, fault, left, place });
+        world.stuck = None;
         world.fired = false;
         #[cfg(test)]
         {
@@ -317,7 +339,8 @@ impl Machine {
 
     /// Makes everything go well again.
     pub(crate) fn mend(&self) {
-        self.0.lock().unwrap().armed = None;
+        let mut world = self.0.lock().unwrap();
+        (world.armed, world.stuck) = (None, None);
     }
 
     /// State files that were set aside.
@@ -405,6 +428,15 @@ struct SimBackend {
     file: usize,
 }
 
+impl SimBackend {
+    /// Which bit of what is read is wrong: of the bytes that say something. Those of a write-ahead log are under a key that is
+    /// another one in each run.
+    fn bit(&self, place: usize, read: &[u8]) -> Option<(usize, u8)> {
+        let used: Vec<usize> = (0..read.len()).filter(|at| self.file == WAL || read[*at] != 0).collect();
+        used.get(place % used.len().max(1)).map(|at| (*at, 1 << (place % 8)))
+    }
+}
+
 fn io_error() -> io::Error {
     io::Error::other("the disk does not answer")
 }
@@ -426,12 +458,16 @@ impl StorageBackend for SimBackend {
         if !world.live[self.file].read(offset as usize, out) {
             return Err(io::ErrorKind::UnexpectedEof.into());
         }
-        if let Some(place) = world.wrong(self.file, Fault::Flip) {
-            // Among the bytes that say something.
-            let used: Vec<usize> = (0..out.len()).filter(|at| out[*at] != 0).collect();
-            if let Some(at) = used.get(place % used.len().max(1)) {
-                out[*at] ^= 1 << (place % 8);
-            }
+        if let Some((at, bit)) = world.wrong(self.file, Fault::Flip).and_then(|place| self.bit(place, out)) {
+            out[at] ^= bit;
+        }
+        if let Some((at, bit)) = world.wrong(self.file, Fault::Stuck).and_then(|place| self.bit(place, out)) {
+            world.stuck = Some((self.file, offset + at as u64, bit));
+        }
+        if let Some((_, at, bit)) = world.stuck.filter(|(file, ..)| *file == self.file)
+            && let Some(byte) = at.checked_sub(offset).and_then(|at| out.get_mut(at as usize))
+        {
+            *byte ^= bit;
         }
         Ok(())
     }
@@ -470,7 +506,7 @@ impl StorageBackend for SimBackend {
             }
             return Err(no_space());
         }
-        world.change(self.file, Change::Write(offset, Bytes::copy_from_slice(data)));
+        world.change(self.file, Change::written(offset, data));
         Ok(())
     }
 }

@@ -4,7 +4,7 @@ use super::clients::{CLIENTS, Client};
 use super::clock::Event;
 use super::disk::{Fault, Image, LOG, Loss, Machine, STATE, WAL};
 use super::world::World;
-use super::{BLOCKS_MIN, FAULTS_MIN, FaultKind, KINDS_MIN, Random};
+use super::{BLOCKS_MIN, FAULTS_MIN, FaultKind, KINDS_MIN, Mutant, Random};
 use crate::pipeline::effects::Kind;
 use std::collections::BTreeMap;
 
@@ -18,18 +18,26 @@ pub(super) struct Faults {
     pub(super) over: bool,
     pub(super) slow_until: u64,
     pub(super) full_until: u64,
-    /// Something was read wrong, and what came of that may have been written into the state file.
+    /// Something may be read wrong in this life of the peer: of that it may halt, or not open, and a state of which a page
+    /// was found wrong is made anew.
     pub(super) misread: bool,
+    /// What is read wrong when the peer is started next: of which file, how, and which read.
+    pub(super) at_start: Option<(usize, Fault, u64, usize)>,
     /// Rots that were an error by name.
     pub(super) rots_named: u64,
 }
 
 impl Faults {
     /// Five kinds at least, most often all but a few.
-    pub(super) fn new(random: &mut Random) -> Self {
+    pub(super) fn new(random: &mut Random, mutant: Option<Mutant>) -> Self {
         let mut kinds = FaultKind::ALL.to_vec();
         while kinds.len() > KINDS_MIN && !random.one_in(4) {
             kinds.remove(random.below(kinds.len()));
+        }
+        if mutant == Some(Mutant::ChecksumUnchecked) {
+            // Without the first two nothing is read that is not what was written.
+            kinds =
+                [FaultKind::Misread, FaultKind::Rot, FaultKind::Kill, FaultKind::PowerLoss, FaultKind::Install].into();
         }
         Self {
             kinds,
@@ -39,6 +47,7 @@ impl Faults {
             slow_until: 0,
             full_until: 0,
             misread: false,
+            at_start: None,
             rots_named: 0,
         }
     }
@@ -91,11 +100,7 @@ impl World {
             FaultKind::FailedSync => {
                 self.machine.arm(self.random.choose(&[LOG, STATE, WAL]), Fault::Sync, left, place);
             }
-            // What is wrong in the state file is made anew from the log.
-            FaultKind::Misread => {
-                self.faults.misread = true;
-                self.machine.arm(STATE, Fault::Flip, left, place);
-            }
+            FaultKind::Misread => self.misreads(),
             FaultKind::Rot => return self.rots(),
             FaultKind::ClockJump => {
                 let jump = self.random.below(1_200_000) as i64 - 600_000;
@@ -122,14 +127,30 @@ impl World {
     /// Everything is whole from now on.
     pub(super) fn heals(&mut self) {
         self.faults.over = true;
-        (self.faults.slow_until, self.faults.full_until) = (0, 0);
+        (self.faults.slow_until, self.faults.full_until, self.faults.at_start) = (0, 0, None);
         self.say(format_args!("everything is whole again"));
         // What was read wrong before stays unread as long as the process lives.
         if self.process.is_some() {
             let image = self.machine.live();
-            let image = self.without_misread(image);
             self.stops(image);
         }
+    }
+
+    /// A bit of what is read is wrong, once or each time: while the peer serves, or from its next start on, when all is read
+    /// anew.
+    fn misreads(&mut self) {
+        let fault = self.random.choose(&[Fault::Flip, Fault::Flip, Fault::Stuck]);
+        let (left, place) = (self.random.below(40) as u64, self.random.below(1 << 20));
+        if self.random.one_in(3) {
+            self.faults.misread = true;
+            self.machine.arm(self.random.choose(&[LOG, STATE]), fault, left, place);
+            return self.clock.after(500, Event::Mend);
+        }
+        // The write-ahead log is read once.
+        let file = self.random.choose(&[LOG, LOG, STATE, STATE, WAL]);
+        self.faults.at_start = Some((file, fault, if file == WAL { 0 } else { left }, place));
+        let image = self.machine.live();
+        self.stops(image);
     }
 
     /// The disk after a power loss, now or in the middle of what is under way.
@@ -151,13 +172,7 @@ impl World {
     /// The disk after a halt: what a sync that failed should have brought may be lost.
     pub(super) fn after_halt(&mut self) -> Image {
         let operations = self.machine.operations_count();
-        let image = self.machine.image_after(operations, Loss::Nothing, &mut self.random);
-        self.without_misread(image)
-    }
-
-    /// What was read wrong may have been written into the state file: it is taken away, and made anew from the log.
-    fn without_misread(&mut self, image: Image) -> Image {
-        if std::mem::take(&mut self.faults.misread) { image.without(STATE) } else { image }
+        self.machine.image_after(operations, Loss::Nothing, &mut self.random)
     }
 
     /// The process ends, and the peer is started with this disk after a while.
@@ -194,10 +209,5 @@ impl World {
         }
         self.stops(image);
         Ok(())
-    }
-
-    /// The disk that the peer is started with, where what was read wrong may have spoilt it.
-    pub(super) fn start_again(&mut self, image: &Image) -> Machine {
-        Machine::after(&self.without_misread(image.clone()))
     }
 }

@@ -2,13 +2,15 @@
 
 use std::sync::Arc;
 
-const PAGE: usize = 4096;
+pub(super) const PAGE: usize = 4096;
+/// A page. None holds zeros.
+pub(super) type Page = Option<Arc<[u8; PAGE]>>;
 
 /// The file. Pages that were never written hold zeros and no memory.
 #[derive(Clone, Debug, Default)]
 pub(super) struct File {
     length: usize,
-    pages: Vec<Option<Arc<[u8; PAGE]>>>,
+    pages: Vec<Page>,
 }
 
 impl File {
@@ -47,6 +49,14 @@ impl File {
             }
             (at, left) = (at + piece.len(), rest);
         }
+    }
+
+    /// Puts whole pages in, which others have, too. Grows, if they are beyond its end.
+    pub(super) fn put(&mut self, offset: usize, pages: &[Page]) {
+        if self.length < offset + pages.len() * PAGE {
+            self.resize(offset + pages.len() * PAGE);
+        }
+        self.pages[offset / PAGE..][..pages.len()].clone_from_slice(pages);
     }
 
     /// False if it ends before.
@@ -90,7 +100,7 @@ mod tests {
         for step in 0..400 {
             let offset = random.below(3 * PAGE);
             let data = vec![u8::try_from(step % 5).expect("small"); random.below(2 * PAGE)];
-            match random.below(4) {
+            match random.below(5) {
                 0 => {
                     file.resize(offset);
                     plain.resize(offset, 0);
@@ -100,6 +110,14 @@ mod tests {
                     let there = file.flip(offset, step);
                     assert_eq!(there, offset < plain.len());
                     plain.get_mut(offset).into_iter().for_each(|byte: &mut u8| *byte ^= 1 << (step % 8));
+                }
+                3 => {
+                    let pages = [None, Some(Arc::new([3; PAGE]))];
+                    let offset = offset / PAGE * PAGE;
+                    file.put(offset, &pages);
+                    plain.resize(plain.len().max(offset + 2 * PAGE), 0);
+                    plain[offset..offset + PAGE].fill(0);
+                    plain[offset + PAGE..offset + 2 * PAGE].fill(3);
                 }
                 _ => {
                     file.write(offset, &data);

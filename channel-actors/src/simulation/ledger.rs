@@ -165,20 +165,27 @@ impl Ledger {
         Ok(Ok(()))
     }
 
-    /// The peer was started again with this log. What nobody was told may be there, too.
-    pub(super) fn reopened(&mut self, store: &ChannelStore) -> Result<(), String> {
-        self.compare(store)??;
-        let words = |error: crate::store::StoreError| error.to_string();
-        while let Some(bytes) = store.block(self.headers.len() as u64).map_err(words)? {
+    /// The peer was started again with this log. What nobody was told may be there, too. A log that cannot be read says so:
+    /// `Err` of the inner result; what was found before stays found.
+    pub(super) fn reopened(&mut self, store: &ChannelStore) -> Result<Result<(), String>, String> {
+        if let Err(reason) = self.compare(store)? {
+            return Ok(Err(reason));
+        }
+        loop {
             let height = self.headers.len() as u64;
+            let (bytes, receipts) = match (store.block(height), store.receipts(height)) {
+                (Ok(None), Ok(_)) => break,
+                (Ok(Some(bytes)), Ok(receipts)) => (bytes, receipts.ok_or("its receipts are gone")?),
+                (Err(error), _) | (_, Err(error)) => return Ok(Err(error.to_string())),
+            };
             let block = Block::decode(&bytes).map_err(|_| format!("block {height} is not whole"))?;
-            let receipts = decode_receipts(&store.receipts(height).map_err(words)?.ok_or("its receipts are gone")?)?;
+            let receipts = decode_receipts(&receipts)?;
             let timers = receipts.len() - block.transactions.len();
             let hash = block.header.hash();
             self.add(height, block.header.previous, hash, receipts.into_iter().skip(timers).map(Arc::new))?;
         }
         self.came.clear();
         self.last.clear();
-        Ok(())
+        Ok(Ok(()))
     }
 }

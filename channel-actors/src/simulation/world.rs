@@ -80,14 +80,14 @@ impl World {
         let options = StoreOptions {
             log_cache_bytes: few(16 << 10, 1 << 20),
             state_cache_bytes: few(16 << 10, 1 << 20),
-            wal_bytes_max: few(0, 64 << 10),
+            wal_bytes_max: few(0, 256 << 10),
             tree_bytes: few(0, 1 << 20),
-            dirty_bytes_max: random.choose(&[20_000, 100_000]),
+            dirty_bytes_max: few(20_000, 200_000),
             checkpoint_interval_ms: u64::MAX,
             ..StoreOptions::default()
         };
         Self {
-            faults: Faults::new(&mut random),
+            faults: Faults::new(&mut random, mutant),
             checkpoint_interval_ms: random.choose(&[150, 300, 300, 300, 300, 60_000]),
             discards: Arc::default(),
             looks,
@@ -227,16 +227,30 @@ impl World {
 
     fn start(&mut self, image: &Image) -> Result<(), String> {
         self.machine = Machine::after(image);
-        let mut opened = self.open(&self.machine);
-        if self.faults.misread && (opened.is_err() || self.machine.set_aside() > 0) {
-            self.machine = self.start_again(image);
-            opened = self.open(&self.machine);
+        let misread = self.faults.at_start.take();
+        if let Some((file, fault, left, place)) = misread {
+            self.machine.arm(file, fault, left, place);
         }
-        let opened = opened.map_err(|reason| format!("the channel does not open: {reason}"))?;
-        if self.machine.set_aside() > 0 {
+        let may_set_aside = std::mem::replace(&mut self.faults.misread, misread.is_some()) || misread.is_some();
+        let opened = self.open(&self.machine);
+        if self.machine.set_aside() > 0 && !may_set_aside {
             return Err("the state was set aside".into());
         }
-        self.ledger.reopened(&opened.store)?;
+        let found = match opened {
+            Ok(opened) => self.ledger.reopened(&opened.store)?.map(|()| opened),
+            Err(reason) => Err(reason),
+        };
+        let opened = match found {
+            Ok(opened) => opened,
+            // It is started again, with all that this has left.
+            Err(reason) if misread.is_some() => {
+                self.say(format_args!("does not open: {reason}"));
+                let image = self.machine.live();
+                self.stops(image);
+                return Ok(());
+            }
+            Err(reason) => return Err(format!("the channel does not open: {reason}")),
+        };
         self.say(format_args!("starts with block {}", opened.tip.height));
         let key = Arc::new(seal_key(0));
         let proposer = key.public().address();
@@ -253,7 +267,8 @@ impl World {
         self.follow()
     }
 
-    /// The store is exchanged for a copy of the log, whose state is made anew, as if a peer had given it. Not while a block
+    /// The store is exchanged for a copy of it, as if a peer had given it: of the log alone at times, whose state is made
+    /// anew, or with the state as its last checkpoint left it. Not while a block
     /// is on its way to the disk: then the configuration is told once more.
     pub(super) fn installs(&mut self) -> Result<(), String> {
         let to_disk = |event: &Event| match event {
@@ -269,7 +284,8 @@ impl World {
             process.channel.on([Input::Configure(config)]);
             return self.follow();
         }
-        let machine = Machine::after(&self.machine.live().without(STATE));
+        let copy = self.machine.live();
+        let machine = Machine::after(&if self.random.one_in(4) { copy.without(STATE) } else { copy });
         let opened = self.open(&machine)?;
         let Some(process) = &mut self.process else { return Ok(()) };
         let before = &process.channel.place;
@@ -304,7 +320,9 @@ impl World {
         }
         self.ledger.read_all(&store)??;
         store.close().map_err(|error| format!("closing: {error}"))?;
-        let opened = self.open(&Machine::after(&self.machine.live().without(STATE)))?;
+        // What is made anew stays in memory: at other starts it goes to the disk.
+        let options = StoreOptions { dirty_bytes_max: usize::MAX, tree_bytes: usize::MAX, ..self.options };
+        let opened = opened_as(&Machine::after(&self.machine.live().without(STATE)), options, true)?;
         let replayed = opened.store.view().map_err(|error| error.to_string())?.tree().root();
         if replayed != root || opened.tip.height != self.ledger.height() {
             return Err(format!("replay gives the state root {replayed}, and it was {root}"));
@@ -336,8 +354,12 @@ pub(super) fn workplace(opened: &Opened, key: Arc<SigningKey>) -> Workplace {
 
 /// Opens a store.
 pub(super) fn opened(machine: &Machine, options: StoreOptions) -> Result<Opened, String> {
+    opened_as(machine, options, false)
+}
+
+fn opened_as(machine: &Machine, options: StoreOptions, in_memory: bool) -> Result<Opened, String> {
     let life = Life::new(LifeCycle::Opening);
-    match replay::begin(machine, options, false, &NoCertificates, &life, Duration::MAX)? {
+    match replay::begin(machine, options, in_memory, &NoCertificates, &life, Duration::MAX)? {
         Step::Done(opened) => Ok(*opened),
         _ => Err("the opening was abandoned".into()),
     }
