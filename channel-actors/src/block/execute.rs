@@ -168,7 +168,7 @@ impl Checking {
             let Block { header, batches, seed, .. } = &block;
             let above = Above { parent: &parent, view, tree, pages, ids: &ids, certificates: &*certificates };
             let given = Given { header, seed: *seed, seal: None, batches, transactions, receipts: None };
-            match chain::check(&above, given) {
+            match with_keys(|keys| chain::check(&above, given, keys)) {
                 Ok(block) => Ok(Some(Arc::new(block))),
                 Err(ExecutionError::Invalid(reason)) => {
                     tracing::warn!(height = header.height, %reason, "a block that a peer proposes is refused");

@@ -174,7 +174,7 @@ impl Opening {
                 let ids = Ids { store, above: &[] };
                 let above =
                     Above { parent: &parent, view: &view, tree: view.tree(), pages: &view, ids: &ids, certificates };
-                let own = chain::check(&above, given).map_err(in_full)?;
+                let own = with_keys(|keys| chain::check(&above, given, keys)).map_err(in_full)?;
                 drop(view);
                 let pressure = store.apply(height, &own.writes, &own.ids, &own.tree).map_err(in_full)?;
                 if own.config.is_some() {

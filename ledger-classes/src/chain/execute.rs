@@ -202,8 +202,9 @@ pub fn draft(above: &Above<'_>, draft: Draft) -> Result<Drafted, ExecutionError>
     Ok(Drafted { block: Some(finish(above, made, transactions, executed)?), left })
 }
 
-/// Executes a block that was given, and refuses it if it is not the one that [`draft`] would have made.
-pub fn check(above: &Above<'_>, given: Given<'_>) -> Result<ExecutedBlock, ExecutionError> {
+/// Executes a block that was given, and refuses it if it is not the one that [`draft`] would have made. The verdict does not
+/// depend on `keys`.
+pub fn check(above: &Above<'_>, given: Given<'_>, keys: &mut KeyCache) -> Result<ExecutedBlock, ExecutionError> {
     let Given { header, seed, seal, batches, transactions, receipts } = given;
     // First: of later rules the header may have another form, too.
     let ConfigRecord { config, height: config_height, .. } = config_in_force(above.view)?;
@@ -213,7 +214,7 @@ pub fn check(above: &Above<'_>, given: Given<'_>) -> Result<ExecutedBlock, Execu
     }
     check_proposer(&config, header.proposer)?;
     if let Some(seal) = seal {
-        check_seal(&above.parent.orderers_root, &config.orderers(), header, seal)?;
+        check_seal(&above.parent.orderers_root, &config.orderers(), header, seal, keys)?;
     }
     let (root, time, proposer) = (root_of(&transactions), header.time, header.proposer);
     if count(transactions.len()) != header.transactions {

@@ -102,7 +102,7 @@ impl History {
         let ends = transactions.iter().map(end).collect();
         let Block { header, batches, seed, seal, .. } = block;
         let given = Given { header, seed: *seed, seal: Some(seal), batches, transactions, receipts };
-        let ExecutedBlock { header, hash, receipts, writes, tree, ids, .. } = check(&above, given)?;
+        let ExecutedBlock { header, hash, receipts, writes, tree, ids, .. } = check(&above, given, keys)?;
         Ok(Checked { header, hash, receipts, writes, tree, ids, genesis: None, ends })
     }
 

@@ -3,16 +3,22 @@
 use super::Invalid;
 use crate::formats::block::{Header, Seal, seal_message};
 use crate::formats::config::{Engine, Orderers};
-use crate::keys::{StrictError, verify_strict};
+use crate::keys::{KeyCache, StrictError};
 use crate::primitives::hash::Hash;
 
 /// Whether a seal makes the block with this header final. `orderers_root` is that of the header before it, and `orderers` is
 /// the record that it names: nobody vouches for himself.
 ///
 /// Signatures are of distinct peers in the order of the record, together of the threshold's weight at least, and each
-/// is valid in the way that all libraries agree on ([`verify_strict`]); the proposer is one who orders, and need not
-/// have signed.
-pub fn check_seal(orderers_root: &Hash, orderers: &Orderers, header: &Header, seal: &Seal) -> Result<(), Invalid> {
+/// is valid in the way that all libraries agree on ([`crate::keys::verify_strict`]); the proposer is one who orders, and
+/// need not have signed. The verdict does not depend on `keys`.
+pub fn check_seal(
+    orderers_root: &Hash,
+    orderers: &Orderers,
+    header: &Header,
+    seal: &Seal,
+    keys: &mut KeyCache,
+) -> Result<(), Invalid> {
     let Seal::Quorum { place, signatures } = seal else { return Err(Invalid::SealKind) };
     if header.height == 0 {
         return Err(Invalid::SealKind);
@@ -39,7 +45,7 @@ pub fn check_seal(orderers_root: &Hash, orderers: &Orderers, header: &Header, se
     }
     let message = seal_message(&header.hash(), *place);
     signatures.iter().try_for_each(|signed| {
-        verify_strict(&signed.key, &message, &signed.signature).map_err(|error| match error {
+        keys.verify_strict(&signed.key, &message, &signed.signature).map_err(|error| match error {
             StrictError::Form => Invalid::SealNotCanonical,
             StrictError::Wrong => Invalid::SealSignature,
         })

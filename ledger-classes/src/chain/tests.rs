@@ -304,7 +304,7 @@ fn what_a_draft_makes_is_accepted_with_an_equal_result_and_nothing_offered_is_lo
                 let header = &sealed.block.header;
                 let (transactions, receipts) = (again.clone(), Some(sealed.receipts.as_slice()));
                 let given = Given { header, seed: DRAWN, seal, batches: &[], transactions, receipts };
-                assert_eq!(check(&above, given).as_ref(), Ok(&block), "seed {seed}");
+                assert_eq!(check(&above, given, keys).as_ref(), Ok(&block), "seed {seed}");
             }
             for (id, place) in &block.ids {
                 assert_eq!(

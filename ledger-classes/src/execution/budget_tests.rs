@@ -16,7 +16,7 @@ use crate::formats::outcome::ResultCode;
 use crate::formats::receipt::Receipt;
 use crate::formats::rights::{Grant, Grantee, Right, Rights};
 use crate::formats::transaction::VerifiedTransaction;
-use crate::keys::Address;
+use crate::keys::{Address, KeyCache};
 use crate::limits;
 use crate::primitives::amount::Amount;
 use crate::primitives::codec;
@@ -124,8 +124,8 @@ fn a_block_beyond_the_budget_is_invalid() {
         let transactions = offered[..count].to_vec();
         let (block, receipts) = forced(&above, ledger.time, &transactions);
         let (header, seal) = (&block.header, Some(&block.seal));
-        check(&above, Given { header, seed: block.seed, seal, batches: &[], transactions, receipts: Some(&receipts) })
-            .map(|block| block.ids.len())
+        let given = Given { header, seed: block.seed, seal, batches: &[], transactions, receipts: Some(&receipts) };
+        check(&above, given, &mut KeyCache::default()).map(|block| block.ids.len())
     };
     let fitting = ledger.draft(&offered).fates.iter().filter(|fate| **fate == Fate::Included).count();
     assert!((1..29).contains(&fitting), "{fitting}");

@@ -17,6 +17,7 @@ use crate::formats::event::Event;
 use crate::formats::receipt::{ReceiptHead, decode_event};
 use crate::formats::transaction;
 use crate::formats::transaction::{ENVELOPE_BYTES_MAX, Envelope};
+use crate::keys::KeyCache;
 use crate::limits::{BLOCK_BYTES_MAX, DETAIL_BYTES_MAX, MERKLE_PATH_MAX, ORDERERS_BYTES_MAX, TRUST_LINKS_MAX};
 use crate::merkle;
 use crate::primitives::codec;
@@ -375,7 +376,7 @@ impl VerifiedTrust {
                 return Err(ProofError::Mismatch("the header names others to seal than the trust part of the proof"));
             }
         }
-        check_seal(&since.root, &since.orderers, header, seal)
+        check_seal(&since.root, &since.orderers, header, seal, &mut KeyCache::default())
             .map_err(|source| ProofError::Seal { height: header.height, source })
     }
 

@@ -36,6 +36,9 @@ type Points = std::collections::HashMap<[u8; 32], EdwardsPoint, foldhash::qualit
 /// Signatures that a [`KeyCache`] remembers, if it does.
 const REMEMBERED_MAX: usize = 65_536;
 
+/// Keys of which a [`KeyCache`] knows that they are registrable: those of peers that seal, which are few.
+const REGISTRABLE_MAX: usize = 1024;
+
 /// Points of the Ed25519 keys that were met last. To find the point of a key costs a square root, a quarter of what
 /// a signature in a batch costs; who sends once sends again.
 ///
@@ -47,6 +50,8 @@ pub struct KeyCache {
     old: Points,
     /// Key, message and signature of what was found valid, hashed; `None` where nothing is remembered.
     valid: Option<BTreeSet<Hash>>,
+    /// Keys that were found registrable.
+    registrable: BTreeSet<PublicKey>,
 }
 
 impl KeyCache {
@@ -55,18 +60,34 @@ impl KeyCache {
         Self { valid: Some(BTreeSet::new()), ..Self::default() }
     }
 
-    /// What a signature is remembered by.
-    fn name_of(&self, item: &SignatureItem<'_>) -> Option<Hash> {
+    /// What a signature is remembered by, among those that were judged by the same rules.
+    pub(super) fn name_of(&self, rules: &[u8], item: &SignatureItem<'_>) -> Option<Hash> {
         let SignatureItem { key, message, signature } = item;
-        // Both are of fixed length under their scheme.
-        self.valid.as_ref().map(|_| Hash::plain(&[&[key.scheme().byte()], key.bytes(), &signature.0, message]))
+        // Key and signature are of fixed length under their scheme.
+        self.valid.as_ref().map(|_| Hash::plain(&[rules, &[key.scheme().byte()], key.bytes(), &signature.0, message]))
     }
 
-    fn knows(&self, name: Option<Hash>) -> bool {
+    /// [`PublicKey::check_registrable`], found once.
+    pub(super) fn is_registrable(&mut self, key: &PublicKey) -> bool {
+        if self.registrable.contains(key) {
+            return true;
+        }
+        let registrable = key.check_registrable().is_ok();
+        if registrable {
+            // Rather forget than grow.
+            if self.registrable.len() >= REGISTRABLE_MAX {
+                self.registrable.clear();
+            }
+            self.registrable.insert(*key);
+        }
+        registrable
+    }
+
+    pub(super) fn knows(&self, name: Option<Hash>) -> bool {
         self.valid.as_ref().zip(name).is_some_and(|(valid, name)| valid.contains(&name))
     }
 
-    fn remember(&mut self, name: Option<Hash>) {
+    pub(super) fn remember(&mut self, name: Option<Hash>) {
         if let (Some(valid), Some(name)) = (&mut self.valid, name) {
             // Rather forget than grow.
             if valid.len() >= REMEMBERED_MAX {
@@ -177,7 +198,7 @@ fn run<'k>(
         wrong: vec![None; groups],
         keys,
     };
-    let names: Vec<Option<Hash>> = items.iter().map(|item| work.keys.name_of(item)).collect();
+    let names: Vec<Option<Hash>> = items.iter().map(|item| work.keys.name_of(&[], item)).collect();
     // Alone there is nothing to combine it with.
     let alone = names.iter().filter(|name| !work.keys.knows(**name)).count() == 1;
     let mut prepared = Vec::with_capacity(items.len().min(BATCH_ITEMS_MAX));

@@ -5,7 +5,7 @@
 //! on the cofactor. Of what passes here none is left: whoever takes what libraries commonly take accepts it, and whoever
 //! looks at nothing but these rules and one cofactorless equation refuses the rest.
 
-use super::{KeyBytes, PublicKey, Signature};
+use super::{KeyBytes, KeyCache, PublicKey, Signature, SignatureItem};
 use curve25519_dalek::{edwards::CompressedEdwardsY, scalar::Scalar};
 use ring::signature::{ECDSA_P256_SHA256_FIXED, ED25519, UnparsedPublicKey};
 
@@ -20,6 +20,9 @@ pub enum StrictError {
     Wrong,
 }
 
+/// What names of seals begin with, in what a [`KeyCache`] remembers: no scheme of keys.
+const STRICT: &[u8] = &[0];
+
 /// Half of the order of P-256's group, rounded down, big-endian (SEC 2 §2.4.2).
 const P256_HALF_ORDER: [u8; 32] = [
     0x7f, 0xff, 0xff, 0xff, 0x80, 0, 0, 0, 0x7f, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xde, 0x73, 0x7d, 0x56,
@@ -33,6 +36,27 @@ const P256_HALF_ORDER: [u8; 32] = [
 /// r and s are from 1 to the order less one, and s is at most half of it (of s and n-s the smaller).
 pub fn verify_strict(key: &PublicKey, message: &[u8], signature: &Signature) -> Result<(), StrictError> {
     key.check_registrable().map_err(|_| StrictError::Form)?;
+    verify_under_registrable(key, message, signature)
+}
+
+impl KeyCache {
+    /// [`verify_strict`], for whoever meets the same keys again: whether one is registrable, which costs as much as a
+    /// signature under it, is found once.
+    pub fn verify_strict(&mut self, key: &PublicKey, message: &[u8], signature: &Signature) -> Result<(), StrictError> {
+        let name = self.name_of(STRICT, &SignatureItem { key, message, signature });
+        if self.knows(name) {
+            return Ok(());
+        }
+        if !self.is_registrable(key) {
+            return Err(StrictError::Form);
+        }
+        verify_under_registrable(key, message, signature)?;
+        self.remember(name);
+        Ok(())
+    }
+}
+
+fn verify_under_registrable(key: &PublicKey, message: &[u8], signature: &Signature) -> Result<(), StrictError> {
     let (first, second) = signature.0.split_at(32);
     let halves: ([u8; 32], [u8; 32]) = (first.try_into().expect("32"), second.try_into().expect("32"));
     let verdict = match &key.0 {

@@ -149,6 +149,30 @@ fn what_a_peer_signs_is_a_seal_and_no_other_bit_of_it_is() {
     assert_eq!(verify_strict(&key.public(), b"m", &large), Err(StrictError::Form));
 }
 
+/// Also where nothing but a transaction's rules were held against a signature before.
+#[test]
+fn what_is_known_of_keys_and_signatures_changes_no_verdict() {
+    for mut keys in [KeyCache::default(), KeyCache::remembering()] {
+        let good = SigningKey::from_seed(&[3; 32]);
+        for _ in 0..2 {
+            let signature = good.sign(b"m");
+            for message in [b"m", b"n"] {
+                let alone = verify_strict(&good.public(), message, &signature);
+                assert_eq!(keys.verify_strict(&good.public(), message, &signature), alone);
+            }
+            for (message, key, signature, zip_215) in &SPECCHECK {
+                let message: [u8; 32] = parse_hex(message).unwrap();
+                let (key, signature) =
+                    (PublicKey::ed25519(parse_hex(key).unwrap()), signature.parse::<Signature>().unwrap());
+                let item = SignatureItem { key: &key, message: &message, signature: &signature };
+                let verdict = verify_batch(&[item], [1; 32], &mut keys);
+                assert_eq!(verdict.valid, [*zip_215]);
+                assert_eq!(keys.verify_strict(&key, &message, &signature), Err(StrictError::Form));
+            }
+        }
+    }
+}
+
 /// The order of P-256's group less a number, both big-endian.
 fn negated(number: &[u8]) -> [u8; 32] {
     let order: [u8; 32] = parse_hex("ffffffff00000000ffffffffffffffffbce6faada7179e84f3b9cac2fc632551").unwrap();

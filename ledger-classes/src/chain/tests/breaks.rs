@@ -105,7 +105,7 @@ impl Bench {
         if let (Some(above), Ok(transactions)) = (above, verified) {
             let (header, seal, batches) = (&block.header, Some(&block.seal), block.batches.as_slice());
             let (seed, receipts) = (block.seed, Some(receipts.as_slice()));
-            let followed = check(&above, Given { header, seed, seal, batches, transactions, receipts });
+            let followed = check(&above, Given { header, seed, seal, batches, transactions, receipts }, keys);
             assert_eq!(followed, Err(ExecutionError::Invalid(walked)));
         }
         walked

@@ -83,7 +83,7 @@ fn verdict(
     let header = &Header { batches: count, batch_root: root, ..block.header.clone() };
     let transactions = transactions.to_vec();
     let given = Given { header, seed: DRAWN, seal: None, batches, transactions, receipts: None };
-    check(&above, given).map_err(|error| match error {
+    check(&above, given, &mut KeyCache::default()).map_err(|error| match error {
         ExecutionError::Invalid(reason) => reason.name(),
         error => panic!("{error}"),
     })

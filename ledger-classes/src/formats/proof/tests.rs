@@ -29,6 +29,11 @@ fn header(genesis: &Block, orderer: u8, height: u64, next: &Orderers) -> Header 
     }
 }
 
+/// The verdict on a seal.
+fn judged(root: &Hash, orderers: &Orderers, header: &Header, seal: &Seal) -> Result<(), Invalid> {
+    check_seal(root, orderers, header, seal, &mut KeyCache::default())
+}
+
 /// A block that `orderer` seals, after which `next` may, and whose only receipt has only this event.
 fn evidence(genesis: &Block, orderer: &SigningKey, height: u64, next: u8, event: &Event) -> Evidence {
     let (id, code, message) = (Hash([1; 32]), ResultCode::Done, Detail::PLAIN);
@@ -258,7 +263,7 @@ fn a_seal_is_of_as_many_ordering_peers_as_the_threshold_asks_for_each_once_and_i
             |number: &u8| SealSignature { key: signer(*number).public(), signature: signer(*number).sign(&message) };
         Seal::Quorum { place, signatures: numbers.iter().map(signed).collect() }
     };
-    let name = |seal: &Seal| check_seal(&root, &orderers, &header, seal).map_err(|invalid| invalid.name());
+    let name = |seal: &Seal| judged(&root, &orderers, &header, seal).map_err(|invalid| invalid.name());
     assert_eq!(name(&seal(&[1, 2, 3, 4], 6)), Ok(()));
     assert_eq!(name(&seal(&[2, 4], 0)), Ok(()), "the proposer need not have signed");
     for (signers, reason) in [
@@ -285,7 +290,7 @@ fn a_seal_is_of_as_many_ordering_peers_as_the_threshold_asks_for_each_once_and_i
     assert_eq!(name(&Seal::Quorum { place: 6, signatures: wrong }), Err("seal-signature"));
     assert_eq!(name(&Seal::Genesis {}), Err("seal-kind"));
     let vouched = |root: Hash, orderers: &Orderers, header: &Header| {
-        check_seal(&root, orderers, header, &Seal::of_one(&signer(1), &header.hash())).map_err(|invalid| invalid.name())
+        judged(&root, orderers, header, &Seal::of_one(&signer(1), &header.hash())).map_err(|invalid| invalid.name())
     };
     // Somebody who orders nothing, and a record of their own making.
     let own = config(1).orderers();
@@ -296,6 +301,6 @@ fn a_seal_is_of_as_many_ordering_peers_as_the_threshold_asks_for_each_once_and_i
     let message = seal_message(&proposed.hash(), 1);
     let signatures = vec![SealSignature { key: signer(1).public(), signature: signer(1).sign(&message) }];
     let placed = Seal::Quorum { place: 1, signatures };
-    let verdict = check_seal(&own.root(), &own, &proposed, &placed).map_err(|invalid| invalid.name());
+    let verdict = judged(&own.root(), &own, &proposed, &placed).map_err(|invalid| invalid.name());
     assert_eq!(verdict, Err("seal-place"), "one peer orders alone");
 }
