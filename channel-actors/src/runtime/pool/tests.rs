@@ -141,7 +141,8 @@ fn whether_a_thread_has_nothing_to_do_is_asked_of_those_that_would_do_it() {
             std::thread::yield_now();
         }
     };
-    (idle(loud), idle(quiet));
+    idle(loud);
+    idle(quiet);
     pool.run(loud, move || (begun.send(()), held.recv()), |_| {});
     began.recv_timeout(ms(60_000)).expect("it begins");
     assert!(!pool.has_idle(loud) && pool.has_idle(quiet));

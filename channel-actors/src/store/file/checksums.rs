@@ -11,8 +11,8 @@
 //! Pages are written whole, so that each has a sum: one without was never written, and holds zeros.
 //! Never here: what is in the pages.
 
-use crate::store::file::check::{CHECK_BYTES, Check, check};
 use crate::runtime::mutants::{Mutant, planted};
+use crate::store::file::check::{CHECK_BYTES, Check, check};
 use crate::store::file::directory::{Backend, locks_of};
 use redb::StorageBackend;
 use std::collections::BTreeMap;

@@ -102,7 +102,7 @@ impl Wal {
         let length = length.ok_or_else(|| StoreError::Corrupt("the wal is too long to be one".into()))?;
         let mut bytes = vec![0; length];
         backend.read(0, &mut bytes).map_err(failed("reading the wal"))?;
-        match decode_head(&bytes) {
+        match decode_head(&bytes).or_else(|| decode_torn_head(&bytes)) {
             Some((_, length)) if length > bytes.len() => {
                 Err(StoreError::Corrupt(format!("the wal is cut off: {} of {length} bytes", bytes.len())))
             }
@@ -238,6 +238,19 @@ fn decode_head(bytes: &[u8]) -> Option<(Key, usize)> {
         }
         _ => None,
     }
+}
+
+/// A head whose writing was cut off when the file was lengthened: it begins as the new one and goes on as the one before,
+/// and these differ in length and check only. No record is beyond the length before.
+fn decode_torn_head(bytes: &[u8]) -> Option<(Key, usize)> {
+    let (head, key) = (bytes.get(..HEAD_BYTES)?, bytes.get(1..=KEY_BYTES)?.try_into().ok()?);
+    let after = encode_head(&key, bytes.len());
+    let lengths = std::iter::successors(Some(BYTES_MIN), |length| Some(2 * length));
+    lengths.take_while(|length| *length < bytes.len()).find_map(|length| {
+        let before = encode_head(&key, length);
+        let torn = |cut: usize| head[..cut] == after[..cut] && head[cut..] == before[cut..];
+        (0..HEAD_BYTES).any(torn).then_some((key, length))
+    })
 }
 
 fn encode(block: &Checked, key: &Key, bytes: &mut Vec<u8>) {

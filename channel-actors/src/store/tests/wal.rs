@@ -58,6 +58,27 @@ fn a_small_block_is_one_sync_and_many_of_them_are_one_transaction() {
     (0..next).for_each(|height| assert_eq!(store.block(height).unwrap(), Some(record(height).block)));
 }
 
+/// The simulator's seed 5092, once its write-ahead logs were long enough to be lengthened: a disk that took a part of the new head
+/// only left one that could not be read, with all that it had acknowledged.
+#[test]
+fn a_head_that_is_written_in_part_when_the_wal_grows_loses_nothing() {
+    // As many as find room in 64 KiB.
+    const BLOCKS: u64 = DIRECT + 63;
+    for place in 0..53 {
+        let machine = Machine::default();
+        let store = ChannelStore::create_on(&machine, options()).unwrap();
+        (0..BLOCKS).for_each(|height| store.append(&record(height)).unwrap());
+        // Zeros first, then the head.
+        machine.arm(2, Fault::ShortWrite, 1, place);
+        assert!(store.append(&record(BLOCKS)).is_err() && machine.fired());
+        drop(store);
+        machine.mend();
+        let store = ChannelStore::open_on(&Machine::after(&machine.live()), options()).unwrap();
+        assert_eq!(store.log_tip(), Some(BLOCKS - 1), "{place} bytes of it");
+        (0..BLOCKS).for_each(|height| assert_eq!(store.block(height).unwrap(), Some(record(height).block)));
+    }
+}
+
 #[test]
 fn answers_are_the_same_wherever_the_blocks_are() {
     let directory = tempfile::tempdir().unwrap();
