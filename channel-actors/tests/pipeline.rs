@@ -30,6 +30,7 @@ use std::ops::Range;
 use std::path::Path;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
+use std::task::Poll;
 
 fn key(number: u8) -> SigningKey {
     SigningKey::from_seed(&[number; 32])
@@ -254,6 +255,25 @@ async fn a_full_channel_refuses_with_a_hint_and_recovers() {
     assert!(matches!(refused, Err(SubmitRefusal::Busy { retry_after_ms }) if retry_after_ms > 0));
     assert_eq!(channel.queue().transactions, 0);
     assert_eq!(code(&submit(&channel, vec![one]).await[0]), 0);
+    registry.drain().await;
+}
+
+/// What is posted alone waits for others of its thread; whoever was to pass all of it on may go away meanwhile.
+#[actix::test]
+async fn what_is_posted_with_others_goes_to_one_block_whoever_goes_away() {
+    let directory = tempfile::tempdir().expect("a directory");
+    let registry = open(directory.path(), Arc::new(NoCertificates));
+    let channel = registry.create(config("main")).await.expect("creates");
+    let id = channel.id().expect("open");
+    let append = || Action::LogAppend(logs::Append { topic: "t".into(), digest: None, body: "b".into() });
+    let post = |nonce| channel.submit_with_others(vec![signed(id, nonce, 1, vec![append()])], Wait::Committed);
+    let mut first = Box::pin(post(1));
+    let waits = std::future::poll_fn(|context| Poll::Ready(first.as_mut().poll(context).is_pending()));
+    assert!(waits.await, "for others");
+    let second = post(2).await.expect("there is room");
+    drop(first);
+    let [SubmitResult::Committed { receipt, .. }] = &second.await[..] else { panic!("not committed") };
+    assert_eq!((receipt.head.height, receipt.head.index, receipt.head.code), (1, 1, 0), "behind the first");
     registry.drain().await;
 }
 

@@ -25,7 +25,7 @@ mod standing;
 #[cfg(test)]
 pub(crate) mod test_support;
 
-pub use configuration::{ConfigRecord, InForce, config_at, config_in, config_of, genesis_writes};
+pub use configuration::{ConfigRecord, InForce, config_at, config_in, config_of, config_since, genesis_writes};
 pub(crate) use configuration::{config_from, rules_in, value_in_force};
 pub use context::{Context, Sender};
 pub use ended::{Mark, changed_marks, marks_in, marks_of};

@@ -71,17 +71,26 @@ fn head(bytes: &[u8]) -> io::Result<Option<Head>> {
     let text = std::str::from_utf8(&bytes[..end]).map_err(|_| invalid("an answer's head is no text"))?;
     let mut lines = text.split("\r\n");
     let status = lines.next().and_then(|line| line.strip_prefix("HTTP/1.1 ")?.get(..3)?.parse().ok());
-    let named = |name: &str, line: &str| {
-        let (found, value) = line.split_once(':')?;
-        found.eq_ignore_ascii_case(name).then(|| value.trim().to_owned())
-    };
-    let length = text.split("\r\n").find_map(|line| named("content-length", line));
+    let length = lines.find_map(|line| {
+        let (name, value) = line.split_once(':')?;
+        name.eq_ignore_ascii_case("content-length").then(|| value.trim())
+    });
     let length = length.map(|length| length.parse().map_err(|_| invalid("an answer's length is no number")));
     Ok(Some(Head {
         status: status.ok_or_else(|| invalid("no answer of HTTP/1.1"))?,
         length: length.transpose()?,
         bytes: end + 4,
     }))
+}
+
+/// A request that posts a body of a type, and wants an answer of the same.
+pub fn posting(address: SocketAddr, path: &str, media: &str, body: &[u8]) -> Vec<u8> {
+    let head = format!(
+        "POST {path} HTTP/1.1\r\nhost: {address}\r\ncontent-type: {media}\r\naccept: {media}\r\n\
+         content-length: {}\r\n\r\n",
+        body.len()
+    );
+    [head.as_bytes(), body].concat()
 }
 
 impl Dialer {
@@ -146,15 +155,12 @@ impl Wire {
 
     /// Posts a body of a type, and waits for the answer's status and body, of the same type.
     pub async fn post(&mut self, path: &str, media: &str, body: &[u8]) -> io::Result<(u16, Vec<u8>)> {
-        let mut request = format!(
-            "POST {path} HTTP/1.1\r\nhost: {}\r\ncontent-type: {media}\r\naccept: {media}\r\n\
-             content-length: {}\r\n\r\n",
-            self.address,
-            body.len()
-        )
-        .into_bytes();
-        request.extend_from_slice(body);
-        self.stream.write_all(&request).await?;
+        self.ask(&posting(self.address, path, media, body)).await
+    }
+
+    /// Sends a request that is prepared ([`posting`]), and waits for the answer's status and body.
+    pub async fn ask(&mut self, request: &[u8]) -> io::Result<(u16, Vec<u8>)> {
+        self.stream.write_all(request).await?;
         self.stream.flush().await?;
         let Head { status, length, .. } = self.head().await?;
         let length = length.filter(|length| *length <= BODY_BYTES_MAX);

@@ -46,6 +46,8 @@ pub const PAGE_DEFAULT: usize = 100;
 pub const ACCOUNT_LIST_MAX: usize = 1_000;
 /// Envelopes of one batch: enough to fill half a block, small enough to be decoded between two other requests.
 pub const BATCH_ENVELOPES_MAX: usize = 8_192;
+/// Those of a batch that are decoded before other requests of the thread have their turn: some fifty microseconds.
+pub const BATCH_SLICE: usize = 64;
 /// Bytes of a JSON body: one transaction, whose payload grows by half in base64 and may be escaped.
 pub const JSON_BODY_BYTES_MAX: usize = 1024 * 1024;
 /// Bytes that TLS keeps of what is written while the system takes nothing: one record, with what it is framed by.

@@ -1,36 +1,31 @@
-//! A channel as the API sees it: submit, read, follow. Cheap to clone; everything behind it is bounded.
+//! A channel as the API sees it: read and follow; `posting.rs` submits. Cheap to clone; everything behind it is bounded.
 
 use crate::block::committed::CommittedBlock;
 use crate::block::execute::in_full;
-use crate::channel::actor::Submit;
 use crate::channel::passivation::Activity;
 use crate::channel::remains::Remains;
 use crate::channel::shared::{Shared, Tip};
-use crate::channel::slot::{Entry, Passed, Slot};
+use crate::channel::slot::{Entry, Slot};
 use crate::delivery::read_limits::Reads;
 use crate::delivery::reader::{Reader, load};
 use crate::delivery::ring::Wants;
 use crate::limits::{COPY_TURN_BYTES, READS_MAX, RETRY_AFTER_MS, SHARE_SHOWN};
 use crate::peer::registry::ChannelRegistry;
-use crate::pipeline::batcher::Submitted;
-use crate::pipeline::inbox::Inbox;
-use crate::pipeline::submission::{Credits, Submission, SubmitRefusal, Wait, Waiter, submission, waiters};
+use crate::pipeline::submission::Credits;
 use crate::runtime::asker::Asker;
 use crate::runtime::life::{Life, LifeCycle};
 use crate::runtime::memory::Pool;
 use crate::runtime::metrics::ChannelMetrics;
 use crate::runtime::pool::WorkPool;
 use crate::store::{ChannelStore, Disk, DiskQuota, DiskTrouble, DiskUse};
-use actix::dev::SendError;
 use bytes::Bytes;
 use ledger_classes::execution::{ConfigRecord, Mark};
 use ledger_classes::formats::rights::Class;
-use ledger_classes::formats::transaction::{Envelope, SignedBy};
 use ledger_classes::primitives::hash::Hash;
 use ledger_classes::state::view::ReadError;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, OnceLock, PoisonError, RwLock, Weak};
-use std::time::{Duration, Instant};
+use std::time::Duration;
 use tokio::sync::{Semaphore, oneshot, watch};
 
 /// Why a channel cannot be read now.
@@ -93,15 +88,9 @@ pub(crate) struct Inner {
     pub(crate) settled: watch::Sender<bool>,
 }
 
-/// What an envelope takes of the bytes in flight.
-fn size(envelope: &Envelope) -> u32 {
-    let signatures = envelope.signatures.len().saturating_mul(size_of::<SignedBy>());
-    u32::try_from(envelope.payload.len().saturating_add(signatures)).unwrap_or(u32::MAX)
-}
-
 /// A channel of this peer, for whoever asks it.
 #[derive(Clone)]
-pub struct ChannelHandle(pub(crate) Arc<Inner>, Asker);
+pub struct ChannelHandle(pub(crate) Arc<Inner>, pub(crate) Asker);
 
 impl ChannelHandle {
     pub(crate) fn new(
@@ -203,7 +192,7 @@ impl ChannelHandle {
         QueueDepth { transactions, bytes, subscriptions: self.0.subscriptions.load(Ordering::Relaxed) }
     }
 
-    fn stopped(&self) -> String {
+    pub(crate) fn stopped(&self) -> String {
         match self.state() {
             LifeCycle::Opening => "it is opening".into(),
             LifeCycle::Replaying { done, of } => format!("it replays block {done} of {of}"),
@@ -211,69 +200,6 @@ impl ChannelHandle {
             LifeCycle::Draining => "it is draining".into(),
             LifeCycle::Closed => "it is closed".into(),
             LifeCycle::Halted { reason } => reason,
-        }
-    }
-
-    /// Posts transactions. They go their way whether or not the answer is awaited.
-    ///
-    /// # Errors
-    /// The channel takes nothing now: it is full, or not serving. Nothing was taken then.
-    pub fn submit(&self, envelopes: Vec<Envelope>, wait: Wait) -> Result<Submission, SubmitRefusal> {
-        let (submission, waiters) = submission(envelopes.len(), wait);
-        self.post(envelopes.into_iter().zip(waiters).collect()).map(|()| submission)
-    }
-
-    /// Posts transactions whose commits are told to an inbox, each under its number. What is refused is told there, too.
-    pub fn submit_each(&self, envelopes: Vec<(usize, Envelope)>, inbox: &Inbox) {
-        let told = waiters(inbox, envelopes.iter().map(|(number, _)| *number));
-        let envelopes = envelopes.into_iter().map(|(_, envelope)| envelope);
-        // Whoever waits was told with the refusal.
-        let _ = self.post(envelopes.zip(told).collect());
-    }
-
-    /// All or none goes on; who is refused is told so.
-    fn post(&self, envelopes: Vec<(Envelope, Waiter)>) -> Result<(), SubmitRefusal> {
-        let count = envelopes.len() as u64;
-        let stopped = || SubmitRefusal::Stopped { reason: self.stopped() };
-        let refused = |waiters: Vec<Waiter>, refusal: SubmitRefusal| {
-            waiters.into_iter().for_each(|waiter| waiter.refuse(None, refusal.clone()));
-            Err(refusal)
-        };
-        let told = |envelopes: Vec<(Envelope, Waiter)>| envelopes.into_iter().map(|(_, waiter)| waiter).collect();
-        if self.0.known.get().is_none() || self.state() != LifeCycle::Serving {
-            return refused(told(envelopes), stopped());
-        }
-        if let Some(trouble) = self.0.disk.trouble() {
-            self.0.metrics.refused("disk", count);
-            return refused(told(envelopes), SubmitRefusal::Disk(trouble));
-        }
-        let sizes = envelopes.iter().map(|(envelope, _)| size(envelope));
-        let Some(credits) = self.0.credits.take(self.1, sizes) else {
-            self.0.metrics.refused("busy", count);
-            return refused(told(envelopes), SubmitRefusal::BUSY);
-        };
-        let arrived = Instant::now();
-        let arrivals = envelopes
-            .into_iter()
-            .zip(credits)
-            .map(|((envelope, waiter), credit)| Submitted::new(envelope, self.1, waiter, credit, arrived))
-            .collect();
-        match self.0.slot.submit(Submit(arrivals)) {
-            Ok(passed) => {
-                match passed {
-                    Passed::Done => {}
-                    Passed::Resume => self.resume(),
-                    Passed::Turn(turn) => turn.take_one(),
-                }
-                Ok(())
-            }
-            Err(SendError::Full(Submit(arrivals))) => {
-                self.0.metrics.refused("busy", count);
-                refused(arrivals.into_iter().map(|arrival| arrival.waiter).collect(), SubmitRefusal::BUSY)
-            }
-            Err(SendError::Closed(Submit(arrivals))) => {
-                refused(arrivals.into_iter().map(|arrival| arrival.waiter).collect(), stopped())
-            }
         }
     }
 
@@ -319,7 +245,7 @@ impl ChannelHandle {
     }
 
     /// Has the files opened: whoever is told to by the slot.
-    fn resume(&self) {
+    pub(crate) fn resume(&self) {
         match self.0.registry.upgrade() {
             Some(registry) => registry.resume(self),
             None => self.0.slot.give_up(),
@@ -570,20 +496,5 @@ impl Drop for Subscription {
     fn drop(&mut self) {
         self.channel.0.subscriptions.fetch_sub(1, Ordering::Relaxed);
         self.channel.0.metrics.subscribers(-1);
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-    use crate::test_support::envelope;
-
-    #[test]
-    fn signatures_count_as_bytes_in_flight() {
-        let mut many = envelope(Hash::ZERO, 1, 1);
-        let before = size(&many);
-        assert!(before as usize > many.payload.len());
-        many.signatures = vec![many.signatures[0].clone(); 100];
-        assert!(size(&many) > before + 99 * 64);
     }
 }

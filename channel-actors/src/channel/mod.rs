@@ -3,6 +3,7 @@
 pub(crate) mod actor;
 pub(crate) mod handle;
 pub(crate) mod passivation;
+pub(crate) mod posting;
 pub(crate) mod remains;
 pub(crate) mod shared;
 pub(crate) mod slot;

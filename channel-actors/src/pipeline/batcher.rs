@@ -221,13 +221,15 @@ impl Batcher {
         }
     }
 
-    /// Transactions of one caller arrive. `crowded` tells whether other channels verify, too.
+    /// Transactions arrive. `crowded` tells whether other channels verify, too.
     pub(crate) fn arrive(&mut self, arrivals: Vec<Submitted>, crowded: impl Fn() -> bool) -> Vec<VerifyJob> {
-        if let Some(caller) = arrivals.first().map(|arrival| arrival.caller) {
+        let mut arrivals = arrivals.into_iter().peekable();
+        while let Some(caller) = arrivals.peek().map(|arrival| arrival.caller) {
+            let of_it = std::iter::from_fn(|| arrivals.next_if(|arrival| arrival.caller == caller));
             // Behind what it has.
             let waits_apart = self.apart.holds(caller) && !self.together.holds(caller);
             let apart = waits_apart || self.suspects.contains_key(&caller);
-            if apart { &mut self.apart } else { &mut self.together }.push(caller, arrivals);
+            if apart { &mut self.apart } else { &mut self.together }.push(caller, of_it);
         }
         self.deal(crowded)
     }

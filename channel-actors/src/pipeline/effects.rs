@@ -441,7 +441,7 @@ impl<S: Shell> ChannelLoop<S> {
         let screening = Screening {
             channel: place.channel,
             sequence,
-            limits: place.shared.config().config.limits,
+            config: place.shared.config(),
             store: place.store.clone(),
             certificates: place.certificates.clone(),
             doors: place.doors.clone(),

@@ -37,7 +37,7 @@ use std::time::Instant;
 
 /// What a machine is told.
 pub(crate) enum Input {
-    /// Transactions of one caller that have their credits.
+    /// Transactions that have their credits.
     Submit { arrivals: Vec<Submitted>, crowded: bool },
     /// A shard's job is done. `crowded`, here and above: other channels verify, too.
     Verified { shard: usize, screened: Box<Screened>, crowded: bool },

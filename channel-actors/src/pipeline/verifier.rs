@@ -20,8 +20,7 @@ use crate::pipeline::submission::{Credit, SubmitRefusal, Waiter};
 use crate::runtime::asker::Asker;
 use crate::store::{ChannelStore, DiskQuota, NoRoom};
 use foldhash::quality::RandomState;
-use ledger_classes::execution::{self, BlockInput};
-use ledger_classes::formats::config::Limits;
+use ledger_classes::execution::{self, BlockInput, ConfigRecord};
 use ledger_classes::formats::outcome::Refusal;
 use ledger_classes::formats::transaction;
 use ledger_classes::formats::transaction::{
@@ -76,7 +75,8 @@ pub(crate) fn with_keys<T>(work: impl FnOnce(&mut KeyCache) -> T) -> T {
 pub(crate) struct Screening {
     pub(crate) channel: Hash,
     pub(crate) sequence: u64,
-    pub(crate) limits: Limits,
+    /// What ruled the channel when the job was made.
+    pub(crate) config: Arc<ConfigRecord>,
     pub(crate) store: ChannelStore,
     pub(crate) certificates: Arc<dyn CertificatePaths>,
     pub(crate) doors: Doors,
@@ -132,8 +132,8 @@ impl Screening {
     pub(crate) fn screen(self, batch: Vec<Submitted>) -> Result<Step, String> {
         let Parsed { transactions, company, aside, refused, maybe_committed } = self.parse(batch);
         let view = self.store.view().map_err(in_full)?;
-        let config = execution::config_of(&view).map_err(|error| error.to_string())?.config;
-        let members = execution::Members::new(&config, &*self.certificates);
+        let record = execution::config_since(&view, &self.config).map_err(|error| error.to_string())?;
+        let members = execution::Members::new(&record.config, &*self.certificates);
         let standing = |one: &ParsedTransaction| {
             execution::screen_standing(&view, &members, one.claimed_sender(), one.actions(), self.now).map(|_| ())
         };
@@ -163,7 +163,9 @@ impl Screening {
         self.quota.look(self.store.waiting_bytes());
         for Submitted { content, caller, waiter, credit, arrived, cost } in batch {
             let (whole, decoded) = match content {
-                Content::Envelope(envelope) => (true, transaction::parse(envelope, self.channel, &self.limits)),
+                Content::Envelope(envelope) => {
+                    (true, transaction::parse(envelope, self.channel, &self.config.config.limits))
+                }
                 Content::Parsed(parsed) => (false, Ok(*parsed)),
             };
             let timely = decoded.and_then(|parsed| {
@@ -223,9 +225,10 @@ impl Judging {
     pub(crate) fn go_on(mut self) -> Result<Step, String> {
         let began = Instant::now();
         let view = self.screening.store.view().map_err(in_full)?;
-        let config = execution::config_of(&view).map_err(|error| error.to_string())?.config;
-        let members = execution::Members::new(&config, &*self.screening.certificates);
-        let places = Places::new(&config);
+        let record = execution::config_since(&view, &self.screening.config).map_err(|error| error.to_string())?;
+        let config = &record.config;
+        let members = execution::Members::new(config, &*self.screening.certificates);
+        let places = Places::new(config);
         let height = view.height().map_or(0, |height| height + 1);
         while let Some((verdict, Company { caller, mut waiter, mut credit, arrived })) = self.todo.next() {
             let transaction = match verdict {
@@ -260,8 +263,8 @@ impl Judging {
             let owes = self.owed.get(&transaction.sender()).copied().unwrap_or_default();
             let screened = execution::screen(&view, &members, &transaction, *now).and_then(|record| {
                 at_the_door()?;
-                execution::screen_exempt(&view, &config, &input)?;
-                let fee = execution::screen_fee(&view, &config, &transaction, *now, owes)?;
+                execution::screen_exempt(&view, config, &input)?;
+                let fee = execution::screen_fee(&view, config, &transaction, *now, owes)?;
                 Ok((fee, places.of(transaction.sender(), record.as_ref())))
             });
             match screened {
@@ -278,7 +281,7 @@ impl Judging {
                     match credit.takes_disk(
                         quota,
                         whose,
-                        disk_needs::disk_bytes(actions, transaction.payload_bytes(), || codec::encode(&config).len()),
+                        disk_needs::disk_bytes(actions, transaction.payload_bytes(), || codec::encode(config).len()),
                         of_whom,
                     ) {
                         Ok(()) => {}

@@ -13,6 +13,7 @@ use crate::rules;
 use crate::state::record::Record;
 use crate::state::view::{ReadError, ReadView, Value, Writes};
 use crate::state::{keyspace, record};
+use std::sync::Arc;
 
 /// The configuration with the height whose block set it.
 #[derive(Clone, Debug, PartialEq, Eq, Encode, Decode)]
@@ -96,6 +97,15 @@ pub(crate) fn config_from(value: &[u8]) -> Result<ConfigRecord, ReadError> {
         }
         _ => error,
     })
+}
+
+/// The configuration in force above `view`, for whoever knows one of the channel's already: that is the one, as long as none
+/// was set after it.
+pub fn config_since(view: &dyn ReadView, known: &Arc<ConfigRecord>) -> Result<Arc<ConfigRecord>, ReadError> {
+    match record::read(view, &keyspace::config())? {
+        Some(InForce { height }) if height == known.height => Ok(known.clone()),
+        _ => config_of(view).map(Arc::new),
+    }
 }
 
 /// The configuration that the block at `height` set, if it set one.

@@ -1,7 +1,7 @@
 //! As `throughput`, for clients without the binary encoding: JSON payloads, each signed and posted by itself, over 64
 //! connections with keep-alive.
 //!
-//! The generator writes prepared bodies to connections of its own (`wire`): the SDK would take more of the two cores than
+//! The generator writes prepared requests to connections of its own (`wire`): the SDK would take more of the two cores than
 //! the peer does.
 
 use super::bench::{Bench, CHANNEL, block_on};
@@ -11,12 +11,13 @@ use crate::figures::Part;
 use crate::options::Options;
 use crate::progress;
 use crate::report::Measured;
-use crate::wire::{Dialer, Wire};
+use crate::wire::{Dialer, Wire, posting};
 use serde::Deserialize;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 use tokio::task::JoinSet;
 
+const JSON: &str = "application/json";
 /// Connections, one transaction in flight on each.
 const CONNECTIONS: usize = 64;
 /// Transactions signed for warming up.
@@ -49,21 +50,20 @@ pub(super) fn run(options: &Options) -> Result<Measured, LoadError> {
         let warm_window = WARM_WINDOW.min(window / 2);
         let share = warm_window.as_secs_f64() / WARM_WINDOW.as_secs_f64();
         let signed = bench.workload.sign_json((WARM_TRANSACTIONS as f64 * share) as u64);
-        let warm = drive_json(dial(&dialer).await?, signed.clone(), warm_window).await?;
+        let warm = drive_json(&dialer, signed.clone(), warm_window).await?;
         bench.learn(warm.committed_per_s());
         progress("as many bytes that are no JSON");
         let no_json = signed.into_iter().map(|body| vec![b'x'; body.len()]).collect();
-        let alone = drive_json(dial(&dialer).await?, no_json, warm_window).await?;
+        let alone = drive_json(&dialer, no_json, warm_window).await?;
         let count = bench.batches_for(window, 1).max(2 * CONNECTIONS as u64);
         progress(&format!("{:.0}/s before; signing {count}", bench.rate()));
         let signed = bench.workload.sign_json(count);
         let mut measured = bench.measured();
         let alone = alone.refused as f64 / alone.window.as_secs_f64().max(f64::EPSILON);
         measured.parts.push(Part::new("requests that are no JSON").with("requests_per_s", alone));
-        // New ones: signing may take longer than the peer keeps idle connections.
-        let wires = dial(&dialer).await?;
+        let ready = Ready::make(&dialer, signed).await?;
         progress(&format!("measuring for {} s", options.seconds));
-        bench.observe(&mut measured, drive_json(wires, signed, window)).await?;
+        bench.observe(&mut measured, ready.drive(window)).await?;
         bench.peer.stop().await?;
         measured.set("connections", CONNECTIONS);
         measured.set("batch_transactions", 1);
@@ -80,49 +80,57 @@ fn path() -> String {
     format!("/v1/channels/{CHANNEL}/transactions?wait=committed")
 }
 
-/// All connections. Each has had an answer: a peer closes those that bring no request soon.
-async fn dial(dialer: &Dialer) -> Result<Vec<Wire>, LoadError> {
-    let mut wires = Vec::with_capacity(CONNECTIONS);
-    for _ in 0..CONNECTIONS {
-        let mut wire = dialer.dial().await?;
-        wire.post_json(&path(), b"{}").await?;
-        wires.push(wire);
-    }
-    Ok(wires)
-}
-
-/// A closed loop over all connections.
-async fn drive_json(wires: Vec<Wire>, bodies: Vec<Vec<u8>>, window: Duration) -> Result<Driven, LoadError> {
-    let path: Arc<str> = path().into();
-    let (queue, start, mut senders) = (Arc::new(Mutex::new(bodies.into_iter())), Instant::now(), JoinSet::new());
-    for wire in wires {
-        senders.spawn(post(wire, Arc::clone(&path), Arc::clone(&queue), start, window));
-    }
-    let mut driven = Driven::default();
-    while let Some(one) = senders.join_next().await {
-        driven.merge(one??);
-    }
-    if !driven.ran_out {
-        driven.window = window;
-    }
-    Ok(driven)
-}
-
-async fn post(
-    mut wire: Wire,
-    path: Arc<str>,
+/// Connections, and what is to be sent on them.
+struct Ready {
+    wires: Vec<Wire>,
     queue: Queue,
-    start: Instant,
-    window: Duration,
-) -> Result<Driven, LoadError> {
+}
+
+impl Ready {
+    /// New connections: to sign may take longer than the peer keeps idle ones. Each has had an answer: a peer closes those
+    /// that bring no request soon.
+    async fn make(dialer: &Dialer, bodies: Vec<Vec<u8>>) -> Result<Self, LoadError> {
+        let request = |body: Vec<u8>| posting(dialer.address(), &path(), JSON, &body);
+        let requests: Vec<_> = bodies.into_iter().map(request).collect();
+        let mut wires = Vec::with_capacity(CONNECTIONS);
+        for _ in 0..CONNECTIONS {
+            let mut wire = dialer.dial().await?;
+            wire.post(&path(), JSON, b"{}").await?;
+            wires.push(wire);
+        }
+        Ok(Self { wires, queue: Arc::new(Mutex::new(requests.into_iter())) })
+    }
+
+    /// A closed loop over all connections.
+    async fn drive(self, window: Duration) -> Result<Driven, LoadError> {
+        let (start, mut senders) = (Instant::now(), JoinSet::new());
+        for wire in self.wires {
+            senders.spawn(post(wire, Arc::clone(&self.queue), start, window));
+        }
+        let mut driven = Driven::default();
+        while let Some(one) = senders.join_next().await {
+            driven.merge(one??);
+        }
+        if !driven.ran_out {
+            driven.window = window;
+        }
+        Ok(driven)
+    }
+}
+
+async fn drive_json(dialer: &Dialer, bodies: Vec<Vec<u8>>, window: Duration) -> Result<Driven, LoadError> {
+    Ready::make(dialer, bodies).await?.drive(window).await
+}
+
+async fn post(mut wire: Wire, queue: Queue, start: Instant, window: Duration) -> Result<Driven, LoadError> {
     let mut driven = Driven::default();
     while start.elapsed() < window {
-        let Some(body) = queue.lock().unwrap_or_else(PoisonError::into_inner).next() else {
+        let Some(request) = queue.lock().unwrap_or_else(PoisonError::into_inner).next() else {
             driven.ran_out = true;
             break;
         };
         let sent = Instant::now();
-        let (status, answer) = wire.post_json(&path, &body).await?;
+        let (status, answer) = wire.ask(&request).await?;
         if start.elapsed() > window {
             break;
         }

@@ -20,6 +20,7 @@ use ledger_classes::primitives::hash::Hash;
 use ledger_classes::primitives::identity::{Identity, Role};
 use pki::KeyId;
 use std::{
+    cell::LazyCell,
     collections::HashMap,
     sync::{LazyLock, PoisonError, RwLock},
 };
@@ -49,11 +50,12 @@ pub struct Asking<'a> {
 }
 
 impl Asking<'_> {
-    /// What this caller sees of a channel: `None` is nothing at all. `acts`: it administers the peer.
-    fn sees(&self, channel: ChannelHandle, acts: bool) -> Option<Visible> {
+    /// What this caller sees of a channel: `None` is nothing at all. `acts`: whether it administers the peer, which is
+    /// asked where it matters.
+    fn sees(&self, channel: ChannelHandle, acts: impl FnOnce() -> bool) -> Option<Visible> {
         let rights = channel.config().map_or(Rights::NONE, |record| rights_on(&channel, &record.config, self.caller));
-        let acts = acts && halted(&channel).is_some();
-        (acts || !rights.is_empty()).then(|| {
+        let seen = !rights.is_empty() || (halted(&channel).is_some() && acts());
+        seen.then(|| {
             let purse = self.purse(channel.id());
             Visible { channel: channel.asked_by(self.caller.asker()), rights, purse }
         })
@@ -90,11 +92,11 @@ pub fn halted(channel: &ChannelHandle) -> Option<String> {
 
 /// Finds a channel by name or id.
 pub fn find(registry: &ChannelRegistry, asking: Asking<'_>, text: &str) -> Result<Visible, ApiError> {
-    let acts = administers(registry, asking);
+    let acts = LazyCell::new(|| administers(registry, asking));
     // A name may look like an id: names come second, so that an id is never shadowed by a name.
     let of_all = || Hash::parse(text).ok().and_then(|id| registry.by_id(&id)).or_else(|| registry.by_name(text));
-    let channel = registry.find(asking.caller.scopes(), text).or_else(|| if acts { of_all() } else { None });
-    match channel.and_then(|channel| asking.sees(channel, acts)) {
+    let channel = registry.find(asking.caller.scopes(), text).or_else(|| if *acts { of_all() } else { None });
+    match channel.and_then(|channel| asking.sees(channel, || *acts)) {
         Some(visible) => Ok(visible),
         // Who may see a channel is known once it is open, or once its remains were read. Until that is known of all,
         // every other name gets this answer, whether or not it is one of theirs.
@@ -123,7 +125,7 @@ pub fn list(registry: &ChannelRegistry, asking: Asking<'_>, after: Option<&[u8]>
         let halted = registry.list().into_iter().filter(|channel| behind(channel) && halted(channel).is_some());
         channels.extend(halted.map(|channel| (channel.name().to_owned(), channel)));
     }
-    channels.into_values().filter_map(|channel| asking.sees(channel, acts)).take(limit).collect()
+    channels.into_values().filter_map(|channel| asking.sees(channel, || acts)).take(limit).collect()
 }
 
 /// The rights of a caller on a channel. Whose certificate the channel has ended has those of the public: who is not

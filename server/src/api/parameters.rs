@@ -26,12 +26,15 @@ impl<T> Deref for Query<T> {
 }
 
 fn decode<T: DeserializeOwned>(query: &str) -> Result<T, ApiError> {
-    let pairs = serde_urlencoded::Deserializer::new(form_urlencoded::parse(query.as_bytes()));
-    serde_path_to_error::deserialize(pairs).map_err(|error| {
-        let (name, what) = (error.path().to_string(), error.inner());
-        // What is about no single parameter names those that it is about.
-        let about = if name == "." { String::new() } else { format!("{name}: ") };
-        ApiError::new(Kind::InvalidParameter, format!("{about}{what}"))
+    let pairs = || serde_urlencoded::Deserializer::new(form_urlencoded::parse(query.as_bytes()));
+    // Which parameter an error is about is followed only where there is one.
+    T::deserialize(pairs()).or_else(|_| {
+        serde_path_to_error::deserialize(pairs()).map_err(|error| {
+            let (name, what) = (error.path().to_string(), error.inner());
+            // What is about no single parameter names those that it is about.
+            let about = if name == "." { String::new() } else { format!("{name}: ") };
+            ApiError::new(Kind::InvalidParameter, format!("{about}{what}"))
+        })
     })
 }
 

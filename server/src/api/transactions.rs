@@ -17,8 +17,8 @@ use crate::{
         problem::{ApiError, Kind},
     },
     limits::{
-        BATCH_ENVELOPES_MAX, COMMIT_WAIT, FRAMES_INLINE_MAX, JSON_BODY_BYTES_MAX, OUTCOMES_INLINE_BYTES_MAX,
-        OUTCOMES_INLINE_MAX, RETRY_AFTER_MS,
+        BATCH_ENVELOPES_MAX, BATCH_SLICE, COMMIT_WAIT, FRAMES_INLINE_MAX, JSON_BODY_BYTES_MAX,
+        OUTCOMES_INLINE_BYTES_MAX, OUTCOMES_INLINE_MAX, RETRY_AFTER_MS,
     },
     net::caller::Caller,
 };
@@ -36,6 +36,7 @@ use ledger_classes::primitives::codec;
 use ledger_classes::primitives::hash::Hash;
 use serde::Deserialize;
 use std::{collections::BTreeMap, sync::Arc};
+use tokio::task::yield_now;
 
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize)]
 #[serde(rename_all = "lowercase")]
@@ -80,7 +81,7 @@ pub(super) async fn submit(
         _ => {
             let body = body::read(&request, payload, context.limits.body_bytes_max).await?;
             let (bytes, _until_done) = body.into_parts();
-            let envelopes = decode_batch(&bytes)?;
+            let envelopes = decode_batch(&bytes).await?;
             drop(bytes);
             let visible = again(&context, &caller, &path)?;
             let results = batch(&context, &visible, envelopes, wait).await?;
@@ -193,8 +194,8 @@ impl Answered {
     }
 }
 
-/// A batch's envelopes; each that does not decode is refused by itself.
-fn decode_batch(bytes: &[u8]) -> Result<Vec<Result<Envelope, ApiError>>, ApiError> {
+/// A batch's envelopes; each that does not decode is refused by itself. Others have their turn meanwhile.
+async fn decode_batch(bytes: &[u8]) -> Result<Vec<Result<Envelope, ApiError>>, ApiError> {
     let malformed = |what: String| ApiError::new(Kind::Malformed, what);
     let batch: Batch = codec::decode(bytes, bytes.len()).map_err(|error| malformed(error.to_string()))?;
     if batch.version != 1 {
@@ -203,14 +204,18 @@ fn decode_batch(bytes: &[u8]) -> Result<Vec<Result<Envelope, ApiError>>, ApiErro
     if batch.envelopes.len() > BATCH_ENVELOPES_MAX {
         return Err(ApiError::new(Kind::Oversize, format!("a batch has at most {BATCH_ENVELOPES_MAX} envelopes")));
     }
-    let envelopes = batch.envelopes.iter().map(|bytes| {
+    let mut envelopes = Vec::with_capacity(batch.envelopes.len());
+    for (place, bytes) in batch.envelopes.iter().enumerate() {
+        if place > 0 && place.is_multiple_of(BATCH_SLICE) {
+            yield_now().await;
+        }
         let refused = |error: codec::DecodeError| match error {
             codec::DecodeError::Oversize { .. } => TransactionError::Oversize(error.to_string()).into(),
             error => TransactionError::Malformed(error.to_string()).into(),
         };
-        codec::decode(bytes, ENVELOPE_BYTES_MAX).map_err(refused)
-    });
-    Ok(envelopes.collect())
+        envelopes.push(codec::decode(bytes, ENVELOPE_BYTES_MAX).map_err(refused));
+    }
+    Ok(envelopes)
 }
 
 /// Submits what decoded and answers everything in order. An error is of the batch as a whole: nothing was taken.
@@ -235,7 +240,11 @@ async fn batch(
     let results = if decoded.is_empty() {
         Vec::new()
     } else {
-        let submitted = channel.submit(decoded, wait).inspect_err(|refusal| {
+        let submitted = match decoded.len() {
+            1 => channel.submit_with_others(decoded, wait).await,
+            _ => channel.submit(decoded, wait),
+        };
+        let submitted = submitted.inspect_err(|refusal| {
             let refusal = ApiError::from(refusal.clone());
             context.metrics.submitted(channel.name(), refusal.name(), 1);
         });
@@ -349,8 +358,8 @@ mod tests {
     #![allow(clippy::unwrap_used)]
     use super::*;
 
-    #[test]
-    fn an_envelope_that_does_not_decode_does_not_spoil_its_batch() {
+    #[actix_web::test]
+    async fn an_envelope_that_does_not_decode_does_not_spoil_its_batch() {
         let batch = |version, envelopes| codec::encode(&Batch { version, envelopes });
         let good = Envelope {
             encoding: ledger_classes::formats::transaction::Encoding::Json,
@@ -358,15 +367,19 @@ mod tests {
             signatures: Vec::new(),
         };
         let bytes = batch(1, vec![codec::encode(&good), vec![9], vec![0; ENVELOPE_BYTES_MAX + 1]]);
-        let names: Vec<Result<Envelope, &str>> =
-            decode_batch(&bytes).unwrap().into_iter().map(|envelope| envelope.map_err(|error| error.name())).collect();
+        let names: Vec<Result<Envelope, &str>> = decode_batch(&bytes)
+            .await
+            .unwrap()
+            .into_iter()
+            .map(|envelope| envelope.map_err(|error| error.name()))
+            .collect();
         assert_eq!(names, [Ok(good), Err("malformed"), Err("oversize")]);
         for (bytes, name) in [
             (batch(2, Vec::new()), "malformed"),
             (vec![1, 2, 3], "malformed"),
             (batch(1, vec![Vec::new(); BATCH_ENVELOPES_MAX + 1]), "oversize"),
         ] {
-            assert_eq!(decode_batch(&bytes).unwrap_err().name(), name);
+            assert_eq!(decode_batch(&bytes).await.unwrap_err().name(), name);
         }
     }
 

@@ -14,7 +14,7 @@ use ledger_classes::action::{
 };
 use ledger_classes::execution::assets::Balance;
 use ledger_classes::execution::genesis_writes;
-use ledger_classes::formats::config::{ChannelConfig, Fees};
+use ledger_classes::formats::config::{ChannelConfig, Fees, Limits};
 use ledger_classes::formats::detail::Detail;
 use ledger_classes::formats::outcome::ResultCode;
 use ledger_classes::formats::receipt::Receipt;
@@ -124,7 +124,7 @@ fn screening(bench: &Bench, slice: Duration) -> Screening {
     Screening {
         channel: bench.opened.channel,
         sequence: 9,
-        limits: Limits::default(),
+        config: Arc::new(execution::config_of(&bench.opened.store.view().expect("a view")).expect("one")),
         store: bench.opened.store.clone(),
         certificates: Arc::new(NoCertificates),
         doors: Doors::default(),
