@@ -5,7 +5,7 @@ use base64::Engine as _;
 use ledger_classes::formats::transaction::{Encoding, Envelope, SignedBy};
 use ledger_classes::keys::{PublicKey, Scheme, Signature};
 use ledger_classes::primitives::codec::{Decode, Encode};
-use ledger_classes::primitives::hash::Hash;
+use ledger_classes::primitives::hash::{Hash, read_hex};
 use serde::{Deserialize, Serialize};
 use std::borrow::Cow;
 
@@ -46,9 +46,9 @@ pub struct JsonEnvelope {
 const HEX_BYTES: usize = 80;
 
 /// Reads hex digits, usually without memory of their own: every transaction in JSON has 192 of them.
-fn read_hex<'a>(text: &str, place: &'a mut [u8; HEX_BYTES]) -> Option<Cow<'a, [u8]>> {
+fn hex_of<'a>(text: &str, place: &'a mut [u8; HEX_BYTES]) -> Option<Cow<'a, [u8]>> {
     match place.get_mut(..text.len() / 2) {
-        Some(bytes) => hex::decode_to_slice(text, bytes).ok().map(|()| Cow::Borrowed(&*bytes)),
+        Some(bytes) => read_hex(text, bytes).then_some(Cow::Borrowed(&*bytes)),
         None => hex::decode(text).ok().map(Cow::Owned),
     }
 }
@@ -87,9 +87,9 @@ impl TryFrom<JsonEnvelope> for Envelope {
         };
         let signatures = json.signatures.iter().map(|signed| {
             let (mut key, mut signature) = ([0; HEX_BYTES], [0; HEX_BYTES]);
-            let key = read_hex(&signed.key, &mut key).ok_or_else(|| fail("a key is hex digits"))?;
+            let key = hex_of(&signed.key, &mut key).ok_or_else(|| fail("a key is hex digits"))?;
             let signature =
-                read_hex(&signed.signature, &mut signature).ok_or_else(|| fail("a signature is hex digits"))?;
+                hex_of(&signed.signature, &mut signature).ok_or_else(|| fail("a signature is hex digits"))?;
             Ok(SignedBy {
                 key: PublicKey::new(signed.scheme, &key).map_err(|error| fail(&error.to_string()))?,
                 signature: Signature::new(&signature).map_err(|error| fail(&error.to_string()))?,

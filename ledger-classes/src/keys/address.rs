@@ -2,7 +2,7 @@
 //! a mistyped digit pays nobody.
 
 use crate::primitives::codec::{Decode, Encode};
-use crate::primitives::hash::Hash;
+use crate::primitives::hash::{Hash, read_hex};
 use sha3::{Digest as _, Keccak256};
 use std::fmt;
 
@@ -75,7 +75,9 @@ impl std::str::FromStr for Address {
     fn from_str(text: &str) -> Result<Self, Self::Err> {
         let digits = text.strip_prefix("0x").ok_or(ParseAddressError::Form)?;
         let mut bytes = [0; 20];
-        hex::decode_to_slice(digits, &mut bytes).map_err(|_| ParseAddressError::Form)?;
+        if !read_hex(digits, &mut bytes) {
+            return Err(ParseAddressError::Form);
+        }
         let address = Self(bytes);
         let has_case = digits.bytes().any(|digit| digit.is_ascii_uppercase());
         if has_case && address.digits() != digits.as_bytes() { Err(ParseAddressError::Checksum) } else { Ok(address) }

@@ -152,6 +152,12 @@ impl Hash {
         hash
     }
 
+    fn with_text<T>(&self, tell: impl FnOnce(&str) -> T) -> T {
+        let mut digits = [0; 64];
+        hex::encode_to_slice(self.0, &mut digits).expect("64 digits hold 32 bytes");
+        tell(std::str::from_utf8(&digits).expect("hex digits are ASCII"))
+    }
+
     /// Parses exactly 64 lower-case hex digits.
     pub fn parse(text: &str) -> Result<Self, ParseHexError> {
         parse_hex(text).map(Self)
@@ -236,17 +242,43 @@ pub struct ParseHexError {
 pub fn parse_hex<const N: usize>(text: &str) -> Result<[u8; N], ParseHexError> {
     let mut bytes = [0; N];
     let lower = text.bytes().all(|byte| !byte.is_ascii_uppercase());
-    match hex::decode_to_slice(text, &mut bytes) {
-        Ok(()) if lower => Ok(bytes),
-        _ => Err(ParseHexError { digits: 2 * N }),
+    if lower && read_hex(text, &mut bytes) { Ok(bytes) } else { Err(ParseHexError { digits: 2 * N }) }
+}
+
+/// What is no hex digit.
+const NO_DIGIT: u8 = 0x10;
+/// What each character is as a hex digit, of either case.
+const DIGITS: [u8; 256] = {
+    let mut digits = [NO_DIGIT; 256];
+    let mut value = 0;
+    while value < 16 {
+        let digit = b"0123456789abcdef"[value];
+        digits[digit as usize] = value as u8;
+        digits[digit.to_ascii_uppercase() as usize] = value as u8;
+        value += 1;
     }
+    digits
+};
+
+/// Reads hex digits of either case. False if they are not exactly as many as `bytes` holds, or not all are digits: what is
+/// in `bytes` then is nothing.
+#[must_use]
+pub fn read_hex(text: &str, bytes: &mut [u8]) -> bool {
+    if text.len() != 2 * bytes.len() {
+        return false;
+    }
+    let mut all = 0;
+    for (byte, digits) in bytes.iter_mut().zip(text.as_bytes().chunks_exact(2)) {
+        let [high, low] = [digits[0], digits[1]].map(|digit| DIGITS[usize::from(digit)]);
+        all |= high | low;
+        *byte = high << 4 | low & 0x0f;
+    }
+    all < NO_DIGIT
 }
 
 impl fmt::Display for Hash {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let mut digits = [0; 64];
-        hex::encode_to_slice(self.0, &mut digits).expect("64 digits hold 32 bytes");
-        f.write_str(std::str::from_utf8(&digits).expect("hex digits are ASCII"))
+        self.with_text(|text| f.write_str(text))
     }
 }
 
@@ -272,7 +304,7 @@ impl std::str::FromStr for Hash {
 
 impl Serialize for Hash {
     fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
-        serializer.collect_str(self)
+        self.with_text(|text| serializer.serialize_str(text))
     }
 }
 
@@ -340,6 +372,21 @@ mod tests {
                 Hash(Sha256::digest(&tagged).into()),
                 "{length}"
             );
+        }
+    }
+
+    /// What is hex is judged in payloads, so on every peer alike: as the library does that did it first.
+    #[test]
+    fn hex_digits_are_those_of_the_library() {
+        for pair in 0..=u16::MAX {
+            let Ok(text) = String::from_utf8([pair.to_le_bytes(), *b"0f"].concat()) else { continue };
+            let (mut ours, mut theirs) = ([0; 2], [0; 2]);
+            assert_eq!(read_hex(&text, &mut ours), hex::decode_to_slice(&text, &mut theirs).is_ok(), "{text:?}");
+            assert!(hex::decode(&text).is_err() || ours == theirs, "{text:?}");
+        }
+        for (text, bytes) in [("", 0), ("", 1), ("a", 1), ("abc", 1), ("abcd", 1), ("ab", 2), ("é", 1), ("ab", 1)] {
+            let read = read_hex(text, &mut vec![0; bytes]);
+            assert_eq!(read, hex::decode_to_slice(text, &mut vec![0; bytes]).is_ok(), "{text:?} {bytes}");
         }
     }
 

@@ -92,11 +92,11 @@ fn a_busy_shard_gathers_and_has_one_job_at_a_time() {
 #[test]
 fn what_several_callers_post_together_is_one_job_but_for_whom_is_verified_apart() {
     let together = || from(ONE, [empty(1, 1)]).into_iter().chain(from(OTHER, [empty(1, 1)])).collect();
-    let mut dealer = Batcher::new(1);
-    assert_eq!(whose(dealer.arrive(together(), || false)), (vec![ONE, OTHER], Asker::PEER));
-    assert_eq!(seen(dealer.screened(0, forgers(&[OTHER]), || false)), []);
-    assert_eq!(whose(dealer.arrive(together(), || false)), (vec![OTHER], OTHER));
-    assert_eq!(whose(dealer.screened(0, nothing(), || false)), (vec![ONE], Asker::PEER));
+    let mut batcher = Batcher::new(1);
+    assert_eq!(whose(batcher.arrive(together(), || false)), (vec![ONE, OTHER], Asker::PEER));
+    assert_eq!(seen(batcher.screened(0, forgers(&[OTHER]), || false)), []);
+    assert_eq!(whose(batcher.arrive(together(), || false)), (vec![OTHER], OTHER));
+    assert_eq!(whose(batcher.screened(0, nothing(), || false)), (vec![ONE], Asker::PEER));
 }
 
 /// Single requests once made jobs of four on each shard, of which half the cost was that of a job.
