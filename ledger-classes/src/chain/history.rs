@@ -96,8 +96,8 @@ impl History {
         // Before the signatures, which cost the most; of later rules the header may have another form, too.
         check_rules(view)?;
         check_link(above.parent, &block.header)?;
-        let transactions =
-            verify_transactions(&block.transactions, above.parent.channel, seed, &mut KeyCache::default())?;
+        let keys = &mut KeyCache::default();
+        let transactions = verify_transactions(&block.transactions, above.parent.channel, seed, keys)?;
         let end = |one: &VerifiedTransaction| (one.transaction().valid_until, one.id());
         let ends = transactions.iter().map(end).collect();
         let Block { header, batches, seed, seal, .. } = block;

@@ -101,7 +101,8 @@ impl Bench {
         let Err(ExecutionError::Invalid(walked)) = self.maker.check(&self.last) else { panic!("it is accepted") };
         let Sealed { block, receipts } = &self.last;
         let above = self.maker.history.above(&self.maker.state, &NoPages, &NoCertificates);
-        let verified = verify_transactions(&block.transactions, self.maker.channel(), SEED, &mut KeyCache::default());
+        let keys = &mut KeyCache::default();
+        let verified = verify_transactions(&block.transactions, self.maker.channel(), SEED, keys);
         if let (Some(above), Ok(transactions)) = (above, verified) {
             let (header, seal, batches) = (&block.header, Some(&block.seal), block.batches.as_slice());
             let (seed, receipts) = (block.seed, Some(receipts.as_slice()));
