@@ -1,9 +1,8 @@
 //! How transactions come to a channel: with credits, or not at all, and to its machine.
 //!
-//! What is posted alone, or on a stream, waits until its thread has looked for further requests once
-//! ([`ChannelHandle::submit_with_others`], [`ChannelHandle::submit_each`]): what has come by then to the same channel goes to
-//! the machine together, as one submission. Each alone would wake a thread for itself, and the first would be verified by
-//! itself.
+//! What is posted alone waits until its thread has looked for further requests once ([`ChannelHandle::submit_with_others`]):
+//! what has come by then to the same channel goes to the machine together, as one submission. Each alone would wake a thread
+//! for itself, and the first would be verified by itself.
 //!
 //! Always: what has its credits comes to the machine, or its waiters are told; also where whoever posted it goes away.
 
@@ -83,26 +82,20 @@ impl ChannelHandle {
     pub async fn submit_with_others(&self, envelopes: Vec<Envelope>, wait: Wait) -> Result<Submission, SubmitRefusal> {
         let (submission, waiters) = submission(envelopes.len(), wait);
         let arrivals = self.admit(envelopes.into_iter().zip(waiters).collect())?;
-        self.pass_on_with_others(arrivals).await;
-        Ok(submission)
-    }
-
-    /// Posts transactions whose commits are told to an inbox, each under its number, with what others on this thread post
-    /// meanwhile. What is refused is told there, too.
-    pub async fn submit_each(&self, envelopes: Vec<(usize, Envelope)>, inbox: &Inbox) {
-        let told = waiters(inbox, envelopes.iter().map(|(number, _)| *number));
-        let envelopes = envelopes.into_iter().map(|(_, envelope)| envelope);
-        // Whoever waits was told with the refusal.
-        let Ok(arrivals) = self.admit(envelopes.zip(told).collect()) else { return };
-        self.pass_on_with_others(arrivals).await;
-    }
-
-    async fn pass_on_with_others(&self, arrivals: Vec<Submitted>) {
         if let Some(gathers) = Gathers::add(self, arrivals) {
             // All that has come to this thread has its turn, and the thread looks for more.
             yield_now().await;
             drop(gathers);
         }
+        Ok(submission)
+    }
+
+    /// Posts transactions whose commits are told to an inbox, each under its number. What is refused is told there, too.
+    pub fn submit_each(&self, envelopes: Vec<(usize, Envelope)>, inbox: &Inbox) {
+        let told = waiters(inbox, envelopes.iter().map(|(number, _)| *number));
+        let envelopes = envelopes.into_iter().map(|(_, envelope)| envelope);
+        // Whoever waits was told with the refusal.
+        let _ = self.post(envelopes.zip(told).collect());
     }
 
     /// All or none goes on; who is refused is told so.

@@ -464,8 +464,8 @@ impl VerifiedTransaction {
 
     /// The number of the rules that its form came with.
     pub fn since(&self) -> u32 {
-        let schemes = self.signers().iter().map(PublicKey::scheme);
-        rules::since(self.0.encoding, schemes, &self.transaction().actions)
+        let schemes = self.0.signers.iter().map(PublicKey::scheme);
+        rules::since(self.0.encoding, schemes, &self.0.transaction.actions)
     }
 
     /// What was signed.

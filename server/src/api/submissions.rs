@@ -226,7 +226,7 @@ impl Submissions {
                 self.ends(draining());
             }
             if self.fate.is_none() {
-                self.take().await;
+                self.take();
             }
             self.collect();
             if !self.answers.is_empty() {
@@ -280,7 +280,7 @@ impl Submissions {
                 }
                 // Whoever is cut off asks again for what it has no outcome of.
                 Some(Err(error)) => return Err(ApiError::new(Kind::Malformed, error.to_string())),
-                None => self.end_of_body().await,
+                None => self.end_of_body(),
             },
             _ = self.drained.changed(), if self.fate.is_none() => {}
             _ = self.trust_changes.changed() => {}
@@ -292,7 +292,7 @@ impl Submissions {
     }
 
     /// The caller sends nothing more.
-    async fn end_of_body(&mut self) {
+    fn end_of_body(&mut self) {
         self.read = true;
         self.partial = None;
         match self.cutter.finish() {
@@ -301,7 +301,7 @@ impl Submissions {
                 let item = read_submission(self.comes, item);
                 let mut group = Vec::new();
                 self.sort(item, &mut group);
-                self.channel.submit_each(group, &self.inbox).await;
+                self.channel.submit_each(group, &self.inbox);
             }
             Err(error) => self.ends(cut_error(error)),
         }
@@ -324,7 +324,7 @@ impl Submissions {
     }
 
     /// Hands over the items that are complete, as many as there are credits for, in one group.
-    async fn take(&mut self) {
+    fn take(&mut self) {
         let mut group = Vec::new();
         while self.under_way.len() < STREAM_CREDITS && self.answers.len() < STREAM_CREDITS {
             match self.cutter.cut() {
@@ -346,7 +346,7 @@ impl Submissions {
             self.partial = Some(Instant::now());
         }
         if !group.is_empty() {
-            self.channel.submit_each(group, &self.inbox).await;
+            self.channel.submit_each(group, &self.inbox);
         }
     }
 

@@ -12,6 +12,7 @@ fn execution(bench: &Bench, quota: DiskQuota) -> Execution {
         quota,
         certificates: Arc::new(NoCertificates),
         proposer: key(200).public().address(),
+        batches: Vec::new(),
         parent: bench.opened.parent(),
         time: NOW,
         seed: DRAWN,

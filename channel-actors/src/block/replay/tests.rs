@@ -17,6 +17,7 @@ pub(crate) fn fill(bench: &Bench, count: u64) -> Hash {
             quota: whole_disk(),
             certificates: Arc::new(NoCertificates),
             proposer: key(200).public().address(),
+            batches: Vec::new(),
             parent,
             time: NOW.plus_millis(height),
             seed: DRAWN,
@@ -81,6 +82,7 @@ fn next(bench: &Bench, nonce: u64) -> ExecutedBlock {
         quota: whole_disk(),
         certificates: Arc::new(NoCertificates),
         proposer: key(200).public().address(),
+        batches: Vec::new(),
         parent,
         time: NOW.plus_millis(tip + 1),
         seed: DRAWN,
@@ -187,7 +189,8 @@ fn a_replay_that_begins_at_a_checkpoint_knows_what_its_first_block_follows() {
 #[test]
 fn a_channel_of_rules_that_this_program_lacks_is_not_opened_and_says_so() {
     use ledger_classes::execution::config_of;
-    use ledger_classes::{keyspace, record, rules::RULES};
+    use ledger_classes::rules::RULES;
+    use ledger_classes::state::{keyspace, record};
     let expected = "the channel has the rules 2, and this build knows those up to 1: it needs a newer one";
     // Whatever else is in the record: it begins with its version and the number in every version.
     for another_form in [false, true] {

@@ -41,6 +41,7 @@ fn seen(effects: Vec<CollectorEffect>) -> Vec<Seen> {
                 return None;
             }
             CollectorEffect::Halt(_) => Seen::Halt,
+            CollectorEffect::Witness(_) => panic!("nobody else is asked here"),
         })
     };
     effects.into_iter().filter_map(one).collect()

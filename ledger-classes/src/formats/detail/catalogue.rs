@@ -215,7 +215,7 @@ details! {
     335 _ "solo-peers" SoloPeers {} "solo ordering has one peer, the other engines at least one";
     336 _ "organization-names" OrganizationNames {} "organizations have distinct names of a-z, 0-9 and hyphen and short titles";
     337 _ "grants-to-strangers" GrantsToStrangers {} "grants go to member organizations and their identities";
-    338 _ "ahead-of-rules" AheadOfRules { part: Part, rules: u64 } "{part}none of the rules {rules}: it comes with a later number";
+    338 _ "ahead-of-rules" AheadOfRules { part: Part, rules: u64 } "{part}not there yet under the rules {rules}: it comes with a later number";
     339 _ "order-is-the-peers" OrderIsThePeers { grantee: Text } "several peers are not there yet: order and hold are for the ordering peer, not for {grantee}";
     340 _ "last-digest" LastDigest { digest: Hash } "the last record's digest is {digest}";
     341 _ "distinct-peers" DistinctPeers {} "ordering peers have distinct identities and keys";
