@@ -21,6 +21,7 @@ pub mod store;
 mod test_support;
 
 pub use block::committed::{CommittedBlock, Contents, Frame};
+pub use block::error::ChannelError;
 pub use channel::handle::{ChannelHandle, QueueDepth, Subscription, Unavailable};
 pub use channel::shared::Tip;
 pub use delivery::reader::{Committed, EventTree, Proven, Reader, evidence};

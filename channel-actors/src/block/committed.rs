@@ -2,10 +2,12 @@
 //! whoever asks first, and only for receipts that somebody is sent something of. Of each block those are kept that were
 //! made last; whoever is far behind the others of its block has them made again.
 
+use crate::block::error::ChannelError;
 use crate::block::execute::decode_receipts;
 use crate::limits::{FRAMES_OF_BLOCK_BYTES_MAX, FRAMES_OF_BLOCK_BYTES_MIN};
 use crate::runtime::memory::{Counted, Pool};
 use bytes::Bytes;
+use ledger_classes::chain::Invalid;
 use ledger_classes::formats::block::{Block, transaction_leaves};
 use ledger_classes::formats::receipt::Receipt;
 use ledger_classes::formats::rights::Class;
@@ -152,8 +154,8 @@ impl CommittedBlock {
     }
 
     /// Decodes a block of the log. The log's bytes were checked against their digest by the store.
-    pub(crate) fn decode(block: &[u8], receipts: &[u8]) -> Result<Self, String> {
-        let block = Block::decode(block).map_err(|error| format!("a stored block: {error}"))?;
+    pub(crate) fn decode(block: &[u8], receipts: &[u8]) -> Result<Self, ChannelError> {
+        let block = Block::decode(block).map_err(|_| Invalid::Malformed)?;
         let receipts = decode_receipts(receipts)?.into_iter().map(Arc::new).collect();
         let header_hash = block.header.hash();
         Ok(Self::new(block, header_hash, receipts))

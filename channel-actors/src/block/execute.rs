@@ -3,6 +3,7 @@
 //! may be in a block is decided in [`ledger_classes::chain`].
 
 use crate::block::committed::CommittedBlock;
+use crate::block::error::ChannelError;
 use crate::pipeline::disk_needs;
 use crate::pipeline::submission::SubmitRefusal;
 use crate::pipeline::verifier::with_keys;
@@ -88,10 +89,10 @@ impl CommittedIds for Ids<'_> {
 fn with_view<T>(
     store: &ChannelStore,
     above: &[Arc<ExecutedBlock>],
-    work: impl FnOnce(&dyn ReadView, &StateTree, &dyn Pages) -> Result<T, String>,
-) -> Result<T, String> {
+    work: impl FnOnce(&dyn ReadView, &StateTree, &dyn Pages) -> Result<T, ChannelError>,
+) -> Result<T, ChannelError> {
     let tree = above.last().map(|block| store.bounded(&block.tree));
-    let view = store.view().map_err(in_full)?;
+    let view = store.view()?;
     let tree = tree.unwrap_or_else(|| view.tree().clone());
     let applied = view.height();
     let above: Vec<_> =
@@ -111,7 +112,7 @@ fn with_view<T>(
 
 impl Execution {
     /// Executes. An error halts the channel.
-    pub(crate) fn run(self, transactions: Vec<VerifiedTransaction>) -> Result<ExecutionResult, String> {
+    pub(crate) fn run(self, transactions: Vec<VerifiedTransaction>) -> Result<ExecutionResult, ChannelError> {
         let Self { store, quota, certificates, proposer, batches, parent, time, seed, above } = self;
         let ids = &Ids { store: &store, above: &above };
         let (transactions, full) = match quota.room(store.waiting_bytes()) {
@@ -125,7 +126,7 @@ impl Execution {
         };
         let Drafted { block, left } = with_view(&store, &above, |view, tree, pages| {
             let above = Above { parent: &parent, view, tree, pages, ids, certificates: &*certificates };
-            chain::draft(&above, Draft { proposer, time, seed, transactions, batches }).map_err(in_full)
+            chain::draft(&above, Draft { proposer, time, seed, transactions, batches }).map_err(ChannelError::from)
         })?;
         let Left { known: ids, refused, deferred, costs } = left;
         // What a block under way holds, or this one, is told with that block: its waiters are with the collector.
@@ -155,12 +156,12 @@ pub(crate) struct Checking {
 
 impl Checking {
     /// Executes an encoded block. None if it is no valid one; an error halts the channel.
-    pub(crate) fn run(self, block: &[u8]) -> Result<Option<Arc<ExecutedBlock>>, String> {
+    pub(crate) fn run(self, block: &[u8]) -> Result<Option<Arc<ExecutedBlock>>, ChannelError> {
         let Self { store, certificates, parent, seed, above } = self;
         let ids = Ids { store: &store, above: &above };
         with_view(&store, &above, |view, tree, pages| {
             // First: of later rules a block may have a form that this build cannot read, and is none that it could refuse.
-            chain::check_rules(view).map_err(in_full)?;
+            chain::check_rules(view)?;
             let Ok(block) = chain::decode(block) else { return Ok(None) };
             let verified =
                 with_keys(|keys| chain::verify_transactions(&block.transactions, parent.channel, seed, keys));
@@ -174,7 +175,7 @@ impl Checking {
                     tracing::warn!(height = header.height, %reason, "a block that a peer proposes is refused");
                     Ok(None)
                 }
-                Err(error) => Err(in_full(error)),
+                Err(error) => Err(error.into()),
             }
         })
     }
@@ -193,9 +194,9 @@ fn without_room(
     ids: &dyn CommittedIds,
     used: DiskUse,
     offered: Vec<VerifiedTransaction>,
-) -> Result<(Vec<VerifiedTransaction>, Full), String> {
+) -> Result<(Vec<VerifiedTransaction>, Full), ChannelError> {
     // What has its outcome takes no room.
-    let known = ids.have(&offered).map_err(in_full)?;
+    let known = ids.have(&offered)?;
     let (full, fitting): (Vec<_>, Vec<_>) =
         offered.into_iter().zip(known).partition(|(one, known)| !known && is_of_all(one));
     let full = full.into_iter().map(|(one, _)| (one.id(), SubmitRefusal::ChannelFull(used))).collect();
@@ -212,8 +213,8 @@ pub(crate) fn encode_receipts(receipts: &[Arc<Receipt>]) -> Vec<u8> {
 }
 
 /// Decodes the receipts of a block as the log holds them.
-pub(crate) fn decode_receipts(bytes: &[u8]) -> Result<Vec<Receipt>, String> {
-    codec::decode(bytes, BLOCK_RECEIPTS_ENCODED_BYTES_MAX).map_err(|error| format!("stored receipts: {error}"))
+pub(crate) fn decode_receipts(bytes: &[u8]) -> Result<Vec<Receipt>, ChannelError> {
+    codec::decode(bytes, BLOCK_RECEIPTS_ENCODED_BYTES_MAX).map_err(ChannelError::Receipts)
 }
 
 /// Puts a final block in the log: on the disk when this returns.

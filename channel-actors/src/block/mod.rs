@@ -2,6 +2,7 @@
 //! plain files. Never here: what may be in flight; the pipeline decides that.
 
 pub(crate) mod committed;
+pub(crate) mod error;
 pub(crate) mod execute;
 pub mod file;
 pub mod folder;

@@ -5,6 +5,7 @@
 //! Signatures are verified again, too, though this peer verified them before it wrote the block: only verification makes a
 //! `VerifiedTransaction`, there is no second way to one, and what is replayed is what came after the last checkpoint.
 
+use crate::block::error::ChannelError;
 use crate::block::execute::{Ids, decode_receipts, encode_receipts, in_full};
 use crate::channel::shared::Tip;
 use crate::pipeline::verifier::with_keys;
@@ -43,19 +44,23 @@ impl Opened {
 }
 
 /// Makes the store of a new channel and puts its genesis block in. Returns the channel's id.
-pub(crate) fn create(files: &dyn StoreFiles, options: StoreOptions, config: &ChannelConfig) -> Result<Hash, String> {
-    let (block, writes) = chain::genesis(config).map_err(in_full)?;
+pub(crate) fn create(
+    files: &dyn StoreFiles,
+    options: StoreOptions,
+    config: &ChannelConfig,
+) -> Result<Hash, ChannelError> {
+    let (block, writes) = chain::genesis(config)?;
     let hash = block.header.hash();
-    let store = ChannelStore::create_on(files, options).map_err(in_full)?;
+    let store = ChannelStore::create_on(files, options)?;
     let record = BlockRecord {
         height: 0,
         header_hash: hash,
         block: codec::encode(&block).into(),
         receipts: encode_receipts(&[]).into(),
     };
-    store.append(&record).map_err(in_full)?;
-    let _ = store.apply(0, &writes, &[], &StateTree::of(&writes)).map_err(in_full)?;
-    store.close().map_err(in_full)?;
+    store.append(&record)?;
+    let _ = store.apply(0, &writes, &[], &StateTree::of(&writes))?;
+    store.close()?;
     Ok(hash)
 }
 
@@ -94,20 +99,20 @@ pub(crate) fn begin(
     certificates: &dyn CertificatePaths,
     life: &Life,
     slice: Duration,
-) -> Result<Step, String> {
+) -> Result<Step, ChannelError> {
     if !life.set(LifeCycle::Opening) {
         return Ok(Step::Abandoned);
     }
     let store = match ChannelStore::open_on(files, options) {
         Ok(store) => store,
         Err(error) if error.out_of_files() => return Ok(Step::NotNow(in_full(error))),
-        Err(error) => return Err(in_full(error)),
+        Err(error) => return Err(error.into()),
     };
-    let tip = store.log_tip().ok_or("the log holds no genesis block")?;
+    let tip = store.log_tip().ok_or(ChannelError::NoGenesis)?;
     let first = store.state_height().map_or(0, |height| height + 1);
     if first > 0 {
         // Before any block is decoded: of later rules they may have another form.
-        chain::check_rules(&store.view().map_err(in_full)?).map_err(in_full)?;
+        chain::check_rules(&store.view()?)?;
     }
     let channel = stored_block(&store, 0)?.header.hash();
     let parent = match first.checked_sub(1) {
@@ -126,7 +131,7 @@ impl Opening {
         certificates: &dyn CertificatePaths,
         life: &Life,
         slice: Duration,
-    ) -> Result<Step, String> {
+    ) -> Result<Step, ChannelError> {
         let began = Instant::now();
         while self.next <= self.tip {
             let progress = LifeCycle::Replaying { done: self.next - self.first, of: self.tip + 1 - self.first };
@@ -134,14 +139,13 @@ impl Opening {
                 return Ok(Step::Abandoned);
             }
             let block = stored_block(&self.store, self.next)?;
-            let pressure = self.replay(block, certificates).map_err(|error| format!("block {}: {error}", self.next))?;
+            let pressure = self.replay(block, certificates).map_err(|error| error.at(self.next))?;
             if self.in_memory {
                 if pressure == Pressure::Wait {
-                    let behind = "its state is further behind its log than memory may be used for";
-                    return Err(format!("{behind}, and the disk is read-only: have it opened once on one that is not"));
+                    return Err(ChannelError::BehindOnReadOnly);
                 }
             } else if pressure != Pressure::None {
-                self.store.checkpoint().map_err(in_full)?;
+                self.store.checkpoint()?;
             }
             self.next += 1;
             if self.next <= self.tip && began.elapsed() >= slice {
@@ -152,34 +156,33 @@ impl Opening {
     }
 
     /// Does the next block.
-    fn replay(&mut self, block: Block, certificates: &dyn CertificatePaths) -> Result<Pressure, String> {
+    fn replay(&mut self, block: Block, certificates: &dyn CertificatePaths) -> Result<Pressure, ChannelError> {
         let (store, height) = (&self.store, self.next);
-        let stored = store.receipts(height).map_err(in_full)?.ok_or("its receipts are missing")?;
+        let stored = store.receipts(height)?.ok_or(ChannelError::ReceiptsMissing)?;
         let receipts = decode_receipts(&stored)?;
         let (header, hash, pressure, mut history) = match self.parent.take() {
             None => {
-                let genesis = chain::check_genesis(&block).map_err(in_full)?;
-                let pressure = store.apply(0, &genesis.writes, &[], &genesis.tree).map_err(in_full)?;
+                let genesis = chain::check_genesis(&block)?;
+                let pressure = store.apply(0, &genesis.writes, &[], &genesis.tree)?;
                 (block.header, genesis.channel, pressure, CompactRange::new())
             }
             Some((parent, history)) => {
                 let random = crate::channel::actor::random_seed();
                 let transactions =
-                    with_keys(|keys| chain::verify_transactions(&block.transactions, parent.channel, random, keys))
-                        .map_err(in_full)?;
+                    with_keys(|keys| chain::verify_transactions(&block.transactions, parent.channel, random, keys))?;
                 let Block { header, batches, seed, seal, .. } = &block;
                 let (seed, seal, receipts) = (*seed, Some(seal), Some(receipts.as_slice()));
                 let given = Given { header, seed, seal, batches, transactions, receipts };
-                let view = store.view().map_err(in_full)?;
+                let view = store.view()?;
                 let ids = Ids { store, above: &[] };
                 let above =
                     Above { parent: &parent, view: &view, tree: view.tree(), pages: &view, ids: &ids, certificates };
-                let own = with_keys(|keys| chain::check(&above, given, keys)).map_err(in_full)?;
+                let own = with_keys(|keys| chain::check(&above, given, keys))?;
                 drop(view);
-                let pressure = store.apply(height, &own.writes, &own.ids, &own.tree).map_err(in_full)?;
+                let pressure = store.apply(height, &own.writes, &own.ids, &own.tree)?;
                 if own.config.is_some() {
                     // Above these rules this build could neither read nor make a block.
-                    chain::check_rules(&store.view().map_err(in_full)?).map_err(in_full)?;
+                    chain::check_rules(&store.view()?)?;
                 }
                 (own.header, own.hash, pressure, history)
             }
@@ -189,33 +192,33 @@ impl Opening {
         Ok(pressure)
     }
 
-    fn opened(self) -> Result<Opened, String> {
+    fn opened(self) -> Result<Opened, ChannelError> {
         let Self { store, channel, tip, .. } = self;
-        chain::check_rules(&store.view().map_err(in_full)?).map_err(in_full)?;
+        chain::check_rules(&store.view()?)?;
         let last = stored_block(&store, tip)?;
-        last.check_body().map_err(in_full)?;
+        last.check_body()?;
         let last = last.header;
-        if last.height != tip || store.header_hash(tip).map_err(in_full)? != Some(last.hash()) {
-            return Err(format!("block {tip} is not the one that the log's index names"));
+        if last.height != tip || store.header_hash(tip)? != Some(last.hash()) {
+            return Err(ChannelError::OtherHash.at(tip));
         }
-        let view = store.view().map_err(in_full)?;
-        let config = execution::config_of(&view).map_err(in_full)?;
-        let next_timer = execution::next_timer(&view).map_err(in_full)?;
+        let view = store.view()?;
+        let config = execution::config_of(&view)?;
+        let next_timer = execution::next_timer(&view)?;
         drop(view);
         let tip = Tip { height: tip, hash: last.hash(), time: last.time };
         Ok(Opened { store, channel, tip, config: Arc::new(config), next_timer })
     }
 }
 
-fn stored_block(store: &ChannelStore, height: u64) -> Result<Block, String> {
-    let bytes = store.block(height).map_err(in_full)?.ok_or_else(|| format!("block {height} is missing"))?;
-    chain::decode(&bytes).map_err(|invalid| format!("block {height}: {invalid}"))
+fn stored_block(store: &ChannelStore, height: u64) -> Result<Block, ChannelError> {
+    let bytes = store.block(height)?.ok_or_else(|| ChannelError::BlockMissing.at(height))?;
+    chain::decode(&bytes).map_err(|invalid| ChannelError::Invalid(invalid).at(height))
 }
 
 /// The block at `height` as a parent, with the tree over all headers up to it.
-fn parent_at(store: &ChannelStore, height: u64) -> Result<(Parent, CompactRange), String> {
+fn parent_at(store: &ChannelStore, height: u64) -> Result<(Parent, CompactRange), ChannelError> {
     let header = stored_block(store, height)?.header;
-    let history = store.history_at(height + 1).map_err(in_full)?;
+    let history = store.history_at(height + 1)?;
     Ok((Parent::of(&header, header.hash(), &history), history))
 }
 

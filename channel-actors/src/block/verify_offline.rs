@@ -3,7 +3,8 @@
 //! ([`audit_blocks`]), from which a store can be made again ([`rebuild`]). Trusts nothing that a peer has written, its
 //! checkpoint included.
 
-use crate::block::execute::{decode_receipts, encode_receipts, in_full};
+use crate::block::error::ChannelError;
+use crate::block::execute::{decode_receipts, encode_receipts};
 use crate::block::folder::BlockReader;
 use crate::channel::actor::random_seed;
 use crate::store::{BlockRecord, ChannelStore, Pressure, StoreOptions};
@@ -39,11 +40,6 @@ pub struct AuditReport {
     pub state_height: Option<u64>,
 }
 
-/// What disagrees, where.
-#[derive(Clone, Debug, thiserror::Error, PartialEq, Eq)]
-#[error("{0}")]
-pub struct AuditError(pub String);
-
 /// Verifies the store in `directory`; `progress` is called with height and tip. The peer must not be running.
 ///
 /// # Errors
@@ -52,17 +48,14 @@ pub fn audit(
     directory: &Path,
     certificates: &dyn CertificatePaths,
     mut progress: impl FnMut(u64, u64),
-) -> Result<AuditReport, AuditError> {
+) -> Result<AuditReport, ChannelError> {
     let opened = ChannelStore::inspect(directory, StoreOptions::default());
-    let (store, broken) = opened.map_err(|error| AuditError(in_full(error)))?;
-    let report = walk(&store, certificates, &mut progress).map_err(AuditError)?;
+    let (store, broken) = opened?;
+    let report = walk(&store, certificates, &mut progress)?;
     drop(store);
     match broken {
         None => Ok(report),
-        Some(why) => Err(AuditError(format!(
-            "the log is sound up to height {}, but the state is not: {why}; it is rebuilt when the peer starts",
-            report.height
-        ))),
+        Some(why) => Err(ChannelError::StateBroken { height: report.height, why }),
     }
 }
 
@@ -74,15 +67,15 @@ pub fn audit_blocks(
     mut blocks: BlockReader,
     certificates: &dyn CertificatePaths,
     mut progress: impl FnMut(u64, u64),
-) -> Result<AuditReport, AuditError> {
+) -> Result<AuditReport, ChannelError> {
     let tip = blocks.kept().height;
     let (mut state, mut chain) = (MemoryState::default(), Chain::new(certificates));
     loop {
         let next = blocks.next_block();
         if !matches!(next, Ok(None)) {
-            chain.check_rules(&state).map_err(|error| AuditError(at(chain.history.next(), error)))?;
+            chain.check_rules(&state).map_err(|error| error.at(chain.history.next()))?;
         }
-        let Some((block, _)) = next.map_err(|error| AuditError(in_full(error)))? else { break };
+        let Some((block, _)) = next? else { break };
         progress(block.header.height, tip);
         let checked = chain.check_at(&block, &state, &NoPages)?;
         state.apply(&checked.writes);
@@ -103,16 +96,15 @@ pub fn rebuild(
     directory: &Path,
     certificates: &dyn CertificatePaths,
     mut progress: impl FnMut(u64, u64),
-) -> Result<AuditReport, AuditError> {
-    let failed = |error| AuditError(in_full(error));
-    let store = ChannelStore::create(directory, StoreOptions::default()).map_err(failed)?;
+) -> Result<AuditReport, ChannelError> {
+    let store = ChannelStore::create(directory, StoreOptions::default())?;
     let mut chain = Chain::new(certificates);
     for at in 0..=height {
         progress(at, height);
-        let view = store.view().map_err(failed)?;
-        chain.check_rules(&view).map_err(|error| AuditError(self::at(at, error)))?;
-        let next = blocks.next_block().map_err(|error| AuditError(in_full(error)))?;
-        let (block, bytes) = next.ok_or_else(|| AuditError(format!("block {at} is missing")))?;
+        let view = store.view()?;
+        chain.check_rules(&view).map_err(|error| error.at(at))?;
+        let next = blocks.next_block()?;
+        let (block, bytes) = next.ok_or_else(|| ChannelError::BlockMissing.at(at))?;
         let checked = chain.check_at(&block, &view, &view)?;
         drop(view);
         let record = BlockRecord {
@@ -121,15 +113,15 @@ pub fn rebuild(
             block: bytes.into(),
             receipts: encode_receipts(&checked.receipts).into(),
         };
-        store.append(&record).map_err(failed)?;
+        store.append(&record)?;
         chain.advance(&checked);
-        if store.apply(at, &checked.writes, &checked.ids, &checked.tree).map_err(failed)? != Pressure::None {
-            store.checkpoint().map_err(failed)?;
+        if store.apply(at, &checked.writes, &checked.ids, &checked.tree)? != Pressure::None {
+            store.checkpoint()?;
             chain.history.without_saved();
         }
     }
     chain.report.state_height = store.state_height();
-    store.close().map_err(failed)?;
+    store.close()?;
     chain.ends_as(blocks.kept().name.as_str())
 }
 
@@ -156,8 +148,8 @@ impl<'a> Chain<'a> {
     }
 
     /// Whether this build knows what is valid above a state: to be asked before the next block is decoded.
-    fn check_rules(&self, state: &dyn ReadView) -> Result<(), String> {
-        self.history.last().map_or(Ok(()), |_| chain::check_rules(state).map_err(in_full))
+    fn check_rules(&self, state: &dyn ReadView) -> Result<(), ChannelError> {
+        self.history.last().map_or(Ok(()), |_| chain::check_rules(state).map_err(ChannelError::from))
     }
 
     /// Checks the next block above a state, which is that of the blocks before; also its receipts, where they are kept.
@@ -167,13 +159,13 @@ impl<'a> Chain<'a> {
         receipts: Option<&[Receipt]>,
         state: &dyn ReadView,
         pages: &dyn Pages,
-    ) -> Result<Checked, String> {
-        self.history.check(block, receipts, state, pages, self.certificates, random_seed()).map_err(in_full)
+    ) -> Result<Checked, ChannelError> {
+        self.history.check(block, receipts, state, pages, self.certificates, random_seed()).map_err(ChannelError::from)
     }
 
     /// [`Self::check`] with the height in what is wrong.
-    fn check_at(&self, block: &Block, state: &dyn ReadView, pages: &dyn Pages) -> Result<Checked, AuditError> {
-        self.check(block, None, state, pages).map_err(|error| AuditError(at(self.history.next(), error)))
+    fn check_at(&self, block: &Block, state: &dyn ReadView, pages: &dyn Pages) -> Result<Checked, ChannelError> {
+        self.check(block, None, state, pages).map_err(|error| error.at(self.history.next()))
     }
 
     /// Takes a checked block as the last one; returns the nodes of the history tree that it completes.
@@ -190,17 +182,12 @@ impl<'a> Chain<'a> {
     }
 
     /// The report, if the blocks are of the channel that they were kept as.
-    fn ends_as(self, name: &str) -> Result<AuditReport, AuditError> {
+    fn ends_as(self, name: &str) -> Result<AuditReport, ChannelError> {
         match self.report.name == name {
             true => Ok(self.report),
-            false => Err(AuditError(format!("these are blocks of the channel {}, not of {name}", self.report.name))),
+            false => Err(ChannelError::OtherChannel(self.report.name)),
         }
     }
-}
-
-/// Names the height in an error.
-fn at(height: u64, error: String) -> String {
-    format!("block {height}: {error}")
 }
 
 /// What has been verified so far of a store.
@@ -215,14 +202,14 @@ fn walk(
     store: &ChannelStore,
     certificates: &dyn CertificatePaths,
     progress: &mut dyn FnMut(u64, u64),
-) -> Result<AuditReport, String> {
-    let tip = store.log_tip().ok_or("the log holds no genesis block")?;
+) -> Result<AuditReport, ChannelError> {
+    let tip = store.log_tip().ok_or(ChannelError::NoGenesis)?;
     let mut chain = Chain::new(certificates);
     chain.report.state_height = store.state_height();
     let mut walk = Walk { store, state: MemoryState::default(), tree: StateTree::default(), chain };
     for height in 0..=tip {
         progress(height, tip);
-        walk.block(height).map_err(|error| at(height, error))?;
+        walk.block(height).map_err(|error| error.at(height))?;
         if store.state_height() == Some(height) {
             compare(store, &walk.state, height)?;
             compare_tree(store, &walk.tree, height)?;
@@ -233,29 +220,29 @@ fn walk(
 }
 
 impl Walk<'_> {
-    fn block(&mut self, height: u64) -> Result<(), String> {
-        let bytes = self.store.block(height).map_err(in_full)?.ok_or("it is missing")?;
+    fn block(&mut self, height: u64) -> Result<(), ChannelError> {
+        let bytes = self.store.block(height)?.ok_or(ChannelError::BlockMissing)?;
         self.chain.check_rules(&self.state)?;
-        let block = chain::decode(&bytes).map_err(|invalid| invalid.to_string())?;
-        let stored = self.store.receipts(height).map_err(in_full)?.ok_or("its receipts are missing")?;
+        let block = chain::decode(&bytes)?;
+        let stored = self.store.receipts(height)?.ok_or(ChannelError::ReceiptsMissing)?;
         let stored = decode_receipts(&stored)?;
-        if self.store.header_hash(height).map_err(in_full)? != Some(block.header.hash()) {
-            return Err("the index of header hashes has another hash".into());
+        if self.store.header_hash(height)? != Some(block.header.hash()) {
+            return Err(ChannelError::OtherHash);
         }
         let checked = self.chain.check(&block, Some(&stored), &self.state, &NoPages)?;
         self.tree = checked.tree.clone();
         if self.store.state_height().is_some_and(|applied| applied >= height) {
             for (id, index) in &checked.ids {
-                if self.store.transaction(id).map_err(in_full)? != Some((height, *index)) {
-                    return Err("the index does not find one of its transactions there".into());
+                if self.store.transaction(id)? != Some((height, *index)) {
+                    return Err(ChannelError::NotIndexed(*id));
                 }
             }
         }
         self.state.apply(&checked.writes);
         // Proofs are made of the stored nodes.
         for node in self.chain.advance(&checked) {
-            if self.store.history_node(node.level, node.index).map_err(in_full)? != node.hash {
-                return Err(format!("history node {}/{} does not follow from the headers", node.level, node.index));
+            if self.store.history_node(node.level, node.index)? != node.hash {
+                return Err(ChannelError::HistoryNode { level: node.level, index: node.index });
             }
         }
         Ok(())
@@ -263,28 +250,25 @@ impl Walk<'_> {
 }
 
 /// The stored tree must be equal to the one of executing every block, in each page.
-fn compare_tree(store: &ChannelStore, tree: &StateTree, height: u64) -> Result<(), String> {
-    let broken = |error: String| format!("the tree over the state at height {height}: {error}");
-    let view = store.view().map_err(|error| broken(in_full(error)))?;
+fn compare_tree(store: &ChannelStore, tree: &StateTree, height: u64) -> Result<(), ChannelError> {
+    let broken = |error: ChannelError| ChannelError::TreeAt(height, Box::new(error));
+    let view = store.view().map_err(|error| broken(error.into()))?;
     if view.tree() != tree {
-        return Err(broken("it differs from that of executing every block".into()));
+        return Err(broken(ChannelError::TreeDiffers));
     }
-    view.tree().check(&view).map_err(|error| broken(in_full(error)))
+    view.tree().check(&view).map_err(|error| broken(error.into()))
 }
 
 /// The stored state must be equal to the one of executing every block.
-fn compare(store: &ChannelStore, state: &MemoryState, height: u64) -> Result<(), String> {
-    let broken = |error: String| format!("the state at height {height}: {error}");
-    let view = store.view().map_err(|error| broken(in_full(error)))?;
-    let differs = |key: &[u8]| {
-        let digits: String = key.iter().map(|byte| format!("{byte:02x}")).collect();
-        Err(format!("the state at height {height} differs from that of executing every block, at key {digits}"))
-    };
+fn compare(store: &ChannelStore, state: &MemoryState, height: u64) -> Result<(), ChannelError> {
+    let broken = |error: ChannelError| ChannelError::StateAt(height, Box::new(error));
+    let view = store.view().map_err(|error| broken(error.into()))?;
+    let differs = |key: &[u8]| Err(broken(ChannelError::StateDiffers(key.to_vec())));
     let end = [0xff; 1];
     let mut from = Vec::new();
     let mut entries = state.entries();
     loop {
-        let stored = view.first_in(&from, &end).map_err(|error| broken(in_full(error)))?;
+        let stored = view.first_in(&from, &end).map_err(|error| broken(error.into()))?;
         match (entries.next(), stored) {
             (None, None) => return Ok(()),
             (Some((key, value)), Some((stored_key, stored_value))) => {

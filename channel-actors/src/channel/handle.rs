@@ -269,7 +269,7 @@ impl ChannelHandle {
             Some(store) => store.clone(),
             None => {
                 let registry = self.0.registry.upgrade().ok_or_else(|| stopped(self.stopped()))?;
-                registry.look(self.name()).map_err(stopped)?
+                registry.look(self.name()).map_err(|error| stopped(in_full(error)))?
             }
         };
         work(&store).map_err(|error| stopped(error.to_string()))

@@ -4,11 +4,13 @@
 //! Always: a configuration counts only if nothing that can be read says that there was a later one. Where none counts,
 //! nobody's rights are guessed.
 
-use crate::block::execute::{decode_receipts, in_full};
+use crate::block::error::ChannelError;
+use crate::block::execute::decode_receipts;
 use crate::channel::shared::Tip;
 use crate::channel::summary::Summary;
 use crate::store::{ChannelStore, StoreOptions, read_left_state};
 use ledger_classes::chain;
+use ledger_classes::chain::Invalid;
 use ledger_classes::execution::{self, ConfigRecord, Mark};
 use ledger_classes::formats::block::Block;
 use ledger_classes::formats::event::Event;
@@ -54,28 +56,28 @@ fn of_store(store: &ChannelStore) -> (Option<u64>, Option<Found>) {
     (tip, tip.and_then(|height| of_log(store, height).ok().flatten()))
 }
 
-fn of_log(store: &ChannelStore, height: u64) -> Result<Option<Found>, String> {
+fn of_log(store: &ChannelStore, height: u64) -> Result<Option<Found>, ChannelError> {
     let block = |height| {
-        let bytes = store.block(height).map_err(in_full)?.ok_or("a block is missing")?;
-        Block::decode(&bytes).map_err(in_full)
+        let bytes = store.block(height)?.ok_or(ChannelError::BlockMissing)?;
+        Block::decode(&bytes).map_err(|_| ChannelError::Invalid(Invalid::Malformed))
     };
     let (first, last) = (block(0)?, block(height)?);
     let (reflects, config) = match store.state_height() {
-        Some(reflects) => (reflects, execution::config_of(&store.view().map_err(in_full)?).map_err(in_full)?),
-        None => (0, ConfigRecord::first(first.genesis_config().map_err(in_full)?)),
+        Some(reflects) => (reflects, execution::config_of(&store.view()?)?),
+        None => (0, ConfigRecord::first(first.genesis_config()?)),
     };
     let changed_last = || {
-        let receipts = store.receipts(height).map_err(in_full)?.ok_or("receipts are missing")?;
+        let receipts = store.receipts(height)?.ok_or(ChannelError::ReceiptsMissing)?;
         decode_receipts(&receipts)?.iter().try_fold(false, |changed, receipt| {
-            let events = receipt.decoded_events().map_err(in_full)?;
+            let events = receipt.decoded_events().map_err(ChannelError::Receipts)?;
             let configured = events.iter().any(|event| matches!(event, Event::ChannelConfigured { .. }));
-            Ok::<bool, String>(changed || configured)
+            Ok::<bool, ChannelError>(changed || configured)
         })
     };
     let is_last = reflects == height || (last.header.config_height == config.height && !changed_last()?);
     let tip = Tip { height, hash: last.header.hash(), time: last.header.time };
     // Who is not to see it any more would else see it again.
-    let ended = ended(&store.view().map_err(in_full)?).ok_or("what it has ended cannot be read")?;
+    let ended = ended(&store.view()?).ok_or(ChannelError::NoMarks)?;
     let remains = Remains { id: Some(first.header.hash()), tip: Some(tip), config: Arc::new(config), ended };
     Ok(is_last.then_some((height, remains)))
 }

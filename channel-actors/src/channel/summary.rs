@@ -1,6 +1,7 @@
 //! What is known of a channel that is suspended without opening its files: enough to list it, to judge who may see it, to
 //! answer its tip and configuration, and to resume it in time. The log is the truth: a resuming channel compares.
 
+use crate::block::error::ChannelError;
 use crate::block::execute::in_full;
 use crate::channel::shared::{Shared, Tip};
 use crate::store::{ChannelStore, StoreFiles, left_summary};
@@ -64,11 +65,11 @@ pub(crate) fn close_for_suspension(
     files: &dyn StoreFiles,
     channel: Hash,
     shared: &Shared,
-) -> Result<Option<Time>, String> {
-    let view = store.view().map_err(in_full)?;
-    let next_timer = execution::next_timer(&view).map_err(in_full)?;
+) -> Result<Option<Time>, ChannelError> {
+    let view = store.view()?;
+    let next_timer = execution::next_timer(&view)?;
     drop(view);
-    store.close().map_err(in_full)?;
+    store.close()?;
     let (tip, config, ended) = (shared.tip(), shared.config().as_ref().clone(), shared.ended().to_vec());
     // Nothing can be appended any more. What was cut off on its way is in the log alone: the next start finds it there.
     if (store.log_tip(), store.checkpoint_height()) == (Some(tip.height), Some(tip.height)) {

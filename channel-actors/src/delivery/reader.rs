@@ -211,7 +211,7 @@ pub(crate) fn load(store: &ChannelStore, height: u64) -> Result<Option<Committed
     else {
         return Ok(None);
     };
-    CommittedBlock::decode(&block, &receipts).map(Some).map_err(ReadError)
+    CommittedBlock::decode(&block, &receipts).map(Some).map_err(|error| ReadError(in_full(error)))
 }
 
 /// Evidence of a receipt; `None` if the block has no such receipt.

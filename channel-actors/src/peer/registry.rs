@@ -1,6 +1,7 @@
 //! The channels of a peer: opened at start, made, found by name or id, drained at the end. Channels never wait for
 //! each other; one that cannot be opened is halted with its reason, and the others serve.
 
+use crate::block::error::ChannelError;
 use crate::block::execute::in_full;
 use crate::block::replay;
 use crate::channel::actor;
@@ -312,29 +313,28 @@ impl ChannelRegistry {
         }
     }
 
-    fn engine(&self, config: &ChannelConfig) -> Result<Box<dyn OrderingEngine>, String> {
+    fn engine(&self, config: &ChannelConfig) -> Result<Box<dyn OrderingEngine>, ChannelError> {
         let mine = self.options.seal_key.public();
         if !config.peers.iter().any(|peer| peer.key == mine) {
-            return Err("this peer does not order the channel".into());
+            return Err(ChannelError::NotAmongOrderers);
         }
         match config.engine {
             Engine::Solo => Ok(Box::new(Solo::new(self.options.seal_key.clone()))),
-            Engine::Raft | Engine::Bft => Err("this build orders with the engine solo".into()),
+            Engine::Raft | Engine::Bft => Err(ChannelError::NoEngine),
         }
     }
 
     /// Makes known what was opened for the first time, and goes on with it: at work, or suspended at once.
     /// One that was only looked at is suspended, and is looked at again by whoever reads.
-    fn serve(&self, handle: &ChannelHandle, opened: &replay::Opened, looked_at: bool) -> Result<(), String> {
+    fn serve(&self, handle: &ChannelHandle, opened: &replay::Opened, looked_at: bool) -> Result<(), ChannelError> {
         let named = &opened.config.config.name;
         if named != handle.name() {
-            return Err(format!("its folder holds the channel {named}"));
+            return Err(ChannelError::OtherChannel(named.clone()));
         }
         if matches!(handle.state(), LifeCycle::Draining | LifeCycle::Closed) {
             return Ok(());
         }
-        let ended =
-            opened.store.view().map_err(in_full).and_then(|view| execution::marks_in(&view).map_err(in_full))?;
+        let ended = execution::marks_in(&opened.store.view()?)?;
         let (ended, memory) = (ended.into_iter().collect(), self.options.memory.blocks.clone());
         let shared = Arc::new(Shared::new(opened.tip, opened.config.clone(), ended, memory));
         // Asked before anything is promised. Whoever may see the channel sees that it halts.
@@ -360,12 +360,12 @@ impl ChannelRegistry {
     }
 
     /// From now on the channel is found.
-    fn known(&self, handle: &ChannelHandle, id: Hash, shared: Arc<Shared>) -> Result<(), String> {
+    fn known(&self, handle: &ChannelHandle, id: Hash, shared: Arc<Shared>) -> Result<(), ChannelError> {
         let height = shared.tip().height;
         handle.0.metrics.height(height);
         let config = shared.config();
         if handle.0.known.set(Known { id, shared }).is_err() {
-            return Err("it was opened twice".into());
+            return Err(ChannelError::OpenedTwice);
         }
         self.by_id.insert(id, handle.clone());
         self.index.put(handle, &config.config, &*self.options.certificates);
@@ -374,7 +374,12 @@ impl ChannelRegistry {
     }
 
     /// Starts the actor of an opened channel.
-    fn work_of(&self, handle: &ChannelHandle, opened: &replay::Opened, shared: &Arc<Shared>) -> Result<Work, String> {
+    fn work_of(
+        &self,
+        handle: &ChannelHandle,
+        opened: &replay::Opened,
+        shared: &Arc<Shared>,
+    ) -> Result<Work, ChannelError> {
         let engine = self.engine(&opened.config.config)?;
         let context = Arc::new(GroupContext {
             place: Arc::new(Workplace {
@@ -489,7 +494,7 @@ impl ChannelRegistry {
         if let Some(trouble) = self.disk.trouble() {
             return Err(CreateError::Disk(trouble));
         }
-        self.engine(&config).map_err(CreateError::Invalid)?;
+        self.engine(&config).map_err(|error| CreateError::Invalid(in_full(error)))?;
         let name = config.name.clone();
         let handle = self.handle(&name);
         {
@@ -509,13 +514,13 @@ impl ChannelRegistry {
         let (parent, options) = (self.options.directory.clone(), self.options.store);
         let (registry, files) = (self.clone(), self.files.clone());
         let started = handle.clone();
-        let done = move |made: Result<Result<PathBuf, String>, _>| {
+        let done = move |made: Result<Result<PathBuf, ChannelError>, _>| {
             let failed = match made {
                 Ok(Ok(directory)) => {
                     let files = (registry.files)(directory, Some(&registry.disk));
                     return registry.open_store(started, files, Why::Made(told));
                 }
-                Ok(Err(reason)) => reason,
+                Ok(Err(error)) => in_full(error),
                 Err(panicked) => format!("{panicked}"),
             };
             halt(&started, &format!("making it failed: {failed}"));
@@ -561,7 +566,8 @@ impl ChannelRegistry {
             closing.extend(self.close(&handle).await.map(|tells| (handle, tells)));
         }
         for (handle, tells) in closing {
-            if let Ok(Err(reason)) = tells.await {
+            if let Ok(Err(error)) = tells.await {
+                let reason = in_full(error);
                 tracing::warn!(channel = handle.name(), reason, "closing the store failed; replay will make up for it");
             }
         }
@@ -591,12 +597,17 @@ fn halt(handle: &ChannelHandle, reason: &str) {
 }
 
 /// Makes a store under another name, then renames it: a crash leaves either nothing or all.
-fn make(parent: &Path, files: &FilesIn, options: StoreOptions, config: &ChannelConfig) -> Result<PathBuf, String> {
+fn make(
+    parent: &Path,
+    files: &FilesIn,
+    options: StoreOptions,
+    config: &ChannelConfig,
+) -> Result<PathBuf, ChannelError> {
     let directory = parent.join(&config.name);
     let unfinished = parent.join(format!("{}{UNFINISHED}", config.name));
-    let io = |error: std::io::Error| format!("{}: {error}", directory.display());
+    let io = |error| ChannelError::Directory(directory.clone(), error);
     if directory.exists() {
-        return Err(format!("{} exists", directory.display()));
+        return Err(ChannelError::Exists(directory));
     }
     if unfinished.exists() {
         std::fs::remove_dir_all(&unfinished).map_err(io)?;

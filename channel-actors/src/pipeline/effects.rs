@@ -2,6 +2,7 @@
 //! [`Shell`] has done somewhere and brings back: on the peer's pools for the actor that serves, one after the other in
 //! virtual time for the simulator. Nothing is decided here.
 
+use crate::block::error::ChannelError;
 use crate::block::execute;
 use crate::block::execute::{Checking, Execution, in_full};
 use crate::channel::shared::Shared;
@@ -194,7 +195,7 @@ impl Work {
     pub(crate) fn run(self, place: &Workplace) -> Outcome {
         let mut outcome = self.outcome();
         if let Err(reason) = self.task.run(place, &mut outcome) {
-            outcome.fail(&reason);
+            outcome.fail(&in_full(reason));
         }
         outcome
     }
@@ -209,7 +210,7 @@ impl Outcome {
 }
 
 impl Task {
-    fn run(self, place: &Workplace, outcome: &mut Outcome) -> Result<(), String> {
+    fn run(self, place: &Workplace, outcome: &mut Outcome) -> Result<(), ChannelError> {
         let store = &place.store;
         match self {
             Self::Screen(screening, batch) => screened(screening.screen(batch)?, outcome),
@@ -229,7 +230,7 @@ impl Task {
             }
             Self::Checkpoint => {
                 place.room();
-                store.checkpoint().map_err(in_full)?;
+                store.checkpoint()?;
                 place.quota.look_again(store.waiting_bytes());
                 outcome.inputs.push(Input::Checkpointed);
             }
@@ -257,12 +258,12 @@ impl ToDisk {
         block.ids.len()
     }
 
-    fn run(self, place: &Workplace) -> Result<Input, String> {
+    fn run(self, place: &Workplace) -> Result<Input, ChannelError> {
         let store = &place.store;
         match self {
             Self::Append(block, seal) => {
                 place.room();
-                let committed = execute::append(store, &block, seal).map_err(in_full)?;
+                let committed = execute::append(store, &block, seal)?;
                 // Encoded here, where it delays nobody.
                 if place.shared.ring.is_waited_for() {
                     committed.contents();
@@ -270,9 +271,9 @@ impl ToDisk {
                 Ok(Input::Appended(Arc::new(committed)))
             }
             Self::Apply(block) => {
-                let pressure = execute::apply(store, &block).map_err(in_full)?;
+                let pressure = execute::apply(store, &block)?;
                 // Before anybody is told of the block: who may see the channel, and who reads it no more.
-                place.shared.end(&execution::changed_marks(&block.writes).map_err(in_full)?);
+                place.shared.end(&execution::changed_marks(&block.writes)?);
                 if let Some(record) = &block.config {
                     place.index.configure(&place.name, &record.config, &*place.certificates);
                 }

@@ -5,7 +5,8 @@
 //! Runs on reading threads, in the channel's turn, with one block's receipts a job: they may be many times the block,
 //! and whoever has had transactions committed can send thousands of them again. Bounded by the credits it holds.
 
-use crate::block::execute::{decode_receipts, in_full};
+use crate::block::error::ChannelError;
+use crate::block::execute::decode_receipts;
 use crate::pipeline::submission::{Credit, SubmitRefusal, SubmitResult, Waiter};
 use crate::store::ChannelStore;
 use ledger_classes::formats::receipt::Receipt;
@@ -32,9 +33,9 @@ pub(crate) struct Found {
 pub(crate) fn sort(
     store: &ChannelStore,
     lookups: Vec<OutcomeLookup>,
-) -> Result<(Vec<&'static str>, Vec<Found>), String> {
+) -> Result<(Vec<&'static str>, Vec<Found>), ChannelError> {
     let ids: Vec<Hash> = lookups.iter().map(|lookup| lookup.id).collect();
-    let places = store.transactions(&ids).map_err(in_full)?;
+    let places = store.transactions(&ids)?;
     let (mut refused, mut found) = (Vec::new(), BTreeMap::<u64, Vec<_>>::new());
     for (lookup, place) in lookups.into_iter().zip(places) {
         match (place, lookup.refusal) {
@@ -45,16 +46,16 @@ pub(crate) fn sort(
                 refused.extend(refusal.name());
                 lookup.waiter.refuse(Some(lookup.id), refusal);
             }
-            (None, None) => return Err(format!("the index forgot transaction {}", lookup.id)),
+            (None, None) => return Err(ChannelError::Forgotten(lookup.id)),
         }
     }
     Ok((refused, found.into_iter().map(|(height, those)| Found { height, those }).collect()))
 }
 
 /// Tells those of one block their receipts. Blocking.
-pub(crate) fn tell(store: &ChannelStore, Found { height, those }: Found) -> Result<(), String> {
-    let bytes = store.receipts(height).map_err(in_full)?;
-    let receipts = decode_receipts(&bytes.ok_or("a block's receipts are missing")?)?;
+pub(crate) fn tell(store: &ChannelStore, Found { height, those }: Found) -> Result<(), ChannelError> {
+    let bytes = store.receipts(height)?;
+    let receipts = decode_receipts(&bytes.ok_or_else(|| ChannelError::ReceiptsMissing.at(height))?)?;
     let mut wanted: HashMap<u32, Option<Arc<Receipt>>> = those.iter().map(|(index, _)| (*index, None)).collect();
     for (index, receipt) in (0u32..).zip(receipts) {
         if let Some(place) = wanted.get_mut(&index) {
@@ -62,7 +63,7 @@ pub(crate) fn tell(store: &ChannelStore, Found { height, those }: Found) -> Resu
         }
     }
     for (index, OutcomeLookup { id, waiter, .. }) in those {
-        let receipt = wanted.get(&index).cloned().flatten().ok_or("a receipt is missing")?;
+        let receipt = wanted.get(&index).cloned().flatten().ok_or_else(|| ChannelError::ReceiptMissing.at(height))?;
         waiter.resolve(SubmitResult::Committed { id, receipt });
     }
     Ok(())

@@ -8,7 +8,7 @@
 //! first. A job that takes longer than it may gives its thread to others and goes on in its next turn.
 //! A bad transaction never rejects its neighbours. Early refusals only spare a failed receipt; execution decides.
 
-use crate::block::execute::in_full;
+use crate::block::error::ChannelError;
 use crate::limits::{VERIFY_ALONE_MICROS_MAX, VERIFY_JOB_CHECKS_MICROS_MAX};
 use crate::pipeline::batcher::{Content, Findings, Submitted, cost_at_the_door};
 use crate::pipeline::disk_needs;
@@ -129,10 +129,10 @@ type Verdict = Result<VerifiedTransaction, (Hash, Unverified<Refusal>)>;
 
 impl Screening {
     /// Does the work, or begins it. An error is a store that cannot be read: the channel halts.
-    pub(crate) fn screen(self, batch: Vec<Submitted>) -> Result<Step, String> {
+    pub(crate) fn screen(self, batch: Vec<Submitted>) -> Result<Step, ChannelError> {
         let Parsed { transactions, company, aside, refused, maybe_committed } = self.parse(batch);
-        let view = self.store.view().map_err(in_full)?;
-        let record = execution::config_since(&view, &self.config).map_err(|error| error.to_string())?;
+        let view = self.store.view()?;
+        let record = execution::config_since(&view, &self.config)?;
         let members = execution::Members::new(&record.config, &*self.certificates);
         let standing = |one: &ParsedTransaction| {
             execution::screen_standing(&view, &members, one.claimed_sender(), one.actions(), self.now).map(|_| ())
@@ -222,10 +222,10 @@ pub(crate) struct Judging {
 
 impl Judging {
     /// Judges by the state as it is now, until all are judged or it has taken its time.
-    pub(crate) fn go_on(mut self) -> Result<Step, String> {
+    pub(crate) fn go_on(mut self) -> Result<Step, ChannelError> {
         let began = Instant::now();
-        let view = self.screening.store.view().map_err(in_full)?;
-        let record = execution::config_since(&view, &self.screening.config).map_err(|error| error.to_string())?;
+        let view = self.screening.store.view()?;
+        let record = execution::config_since(&view, &self.screening.config)?;
         let config = &record.config;
         let members = execution::Members::new(config, &*self.screening.certificates);
         let places = Places::new(config);
@@ -322,9 +322,9 @@ fn look_up(
     refusal: Refusal,
     waiter: Waiter,
     credit: Credit,
-) -> Result<(), String> {
+) -> Result<(), ChannelError> {
     match refusal {
-        Refusal::Broken(error) => Err(error.to_string()),
+        Refusal::Broken(error) => Err(error.into()),
         Refusal::Rejected { code, detail } => {
             let refusal = Some(SubmitRefusal::Rejected { code, detail });
             maybe_committed.push(OutcomeLookup { id, waiter, credit, refusal });

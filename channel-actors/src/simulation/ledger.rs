@@ -2,6 +2,7 @@
 
 use crate::block::committed::CommittedBlock;
 use crate::block::execute::decode_receipts;
+use crate::block::execute::in_full;
 use crate::store::ChannelStore;
 use ledger_classes::formats::block::Block;
 use ledger_classes::formats::receipt::Receipt;
@@ -156,7 +157,7 @@ impl Ledger {
             if block.header.hash() != *told {
                 return Err(format!("block {height} is read as another one"));
             }
-            for receipt in decode_receipts(&receipts)? {
+            for receipt in decode_receipts(&receipts).map_err(in_full)? {
                 if self.included.get(&receipt.head.id).is_none_or(|own| **own != receipt) {
                     return Err(format!("a receipt of block {height} is read as another one"));
                 }
@@ -179,7 +180,7 @@ impl Ledger {
                 (Err(error), _) | (_, Err(error)) => return Ok(Err(error.to_string())),
             };
             let block = Block::decode(&bytes).map_err(|_| format!("block {height} is not whole"))?;
-            let receipts = decode_receipts(&receipts)?;
+            let receipts = decode_receipts(&receipts).map_err(in_full)?;
             let timers = receipts.len() - block.transactions.len();
             let hash = block.header.hash();
             self.add(height, block.header.previous, hash, receipts.into_iter().skip(timers).map(Arc::new))?;

@@ -13,6 +13,7 @@ use super::effects::{Desk, answers_of};
 use super::world::{opened, workplace};
 use super::{Mutant, PLANTED, Random, Trace};
 use crate::block::execute::decode_receipts;
+use crate::block::execute::in_full;
 use crate::block::replay;
 use crate::limits::WAKE_MS_MAX;
 use crate::pipeline::batcher::Submitted;
@@ -219,7 +220,7 @@ impl Several<'_> {
 
     fn run(&mut self) -> Result<(), String> {
         for number in 0..self.peers.len() {
-            replay::create(&self.peers[number].machine, self.options, &self.prepared.config)?;
+            replay::create(&self.peers[number].machine, self.options, &self.prepared.config).map_err(in_full)?;
             self.clock.after(0, What::Start(number));
         }
         (0..CLIENTS).for_each(|client| self.clock.after(1, What::Client(client)));
@@ -331,7 +332,7 @@ impl Several<'_> {
             let bytes = opened.store.block(height).map_err(words)?.ok_or("a block is gone")?;
             let receipts = opened.store.receipts(height).map_err(words)?.ok_or("its receipts are gone")?;
             let block = Block::decode(&bytes).map_err(|_| "a block is not whole")?;
-            let ids = decode_receipts(&receipts)?.into_iter().map(|receipt| receipt.head.id).collect();
+            let ids = decode_receipts(&receipts).map_err(in_full)?.into_iter().map(|receipt| receipt.head.id).collect();
             self.told(&block, ids)?;
         }
         let peer = &self.peers[number];

@@ -8,6 +8,7 @@ use super::faults::Faults;
 use super::fickle::Fickle;
 use super::ledger::Ledger;
 use super::{BLOCKS_MIN, FaultKind, Mutant, Random, Report, Trace};
+use crate::block::execute::in_full;
 use crate::block::replay;
 use crate::block::replay::{Opened, Step};
 use crate::channel::shared::Shared;
@@ -128,7 +129,7 @@ impl World {
 
     /// The whole run.
     pub(super) fn run(&mut self) -> Result<(), String> {
-        replay::create(&self.machine, self.options, &self.prepared.config)?;
+        replay::create(&self.machine, self.options, &self.prepared.config).map_err(in_full)?;
         self.ledger.begin(self.prepared.channel);
         let image = Box::new(self.machine.live());
         self.clock.after(0, Event::Start(image));
@@ -359,7 +360,7 @@ pub(super) fn opened(machine: &Machine, options: StoreOptions) -> Result<Opened,
 
 fn opened_as(machine: &Machine, options: StoreOptions, in_memory: bool) -> Result<Opened, String> {
     let life = Life::new(LifeCycle::Opening);
-    match replay::begin(machine, options, in_memory, &NoCertificates, &life, Duration::MAX)? {
+    match replay::begin(machine, options, in_memory, &NoCertificates, &life, Duration::MAX).map_err(in_full)? {
         Step::Done(opened) => Ok(*opened),
         _ => Err("the opening was abandoned".into()),
     }

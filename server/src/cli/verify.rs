@@ -7,7 +7,7 @@ use super::output::{Output, clean, pairs};
 use super::progress::Progress;
 use crate::{identity::certificate_paths::ParticipantPaths, setup::config::Config};
 use channel_actors::block::folder::BlockReader;
-use channel_actors::block::verify_offline::{AuditError, AuditReport, audit, audit_blocks};
+use channel_actors::block::verify_offline::{AuditReport, audit, audit_blocks};
 use channel_actors::lock_directory;
 use clap::Args;
 use client::verify::{AnyProof, Proven, ProvenState, read_any_proof, verify_proof, verify_state_proof};
@@ -124,7 +124,7 @@ fn ledger(dir: &Path, only: Option<&str>, output: Output) -> Result<(), Failure>
     for name in names {
         match audit(&data.join(&name), &ParticipantPaths, |done, of| progress.show(&name, done, of)) {
             Ok(report) => reports.push(report),
-            Err(error) => broken.push((name.clone(), error.to_string())),
+            Err(error) => broken.push((name.clone(), in_full(&error))),
         }
     }
     drop(progress);
@@ -148,10 +148,10 @@ fn checked(folder: &Path, known: Option<Hash>, output: Output) -> Result<AuditRe
     }
     let mut progress = Progress::new(output);
     let name = blocks.kept().name.clone();
-    let audited: Result<AuditReport, AuditError> =
+    let audited: Result<AuditReport, channel_actors::ChannelError> =
         audit_blocks(blocks, &ParticipantPaths, |done, of| progress.show(&name, done, of));
     drop(progress);
-    audited.map_err(|error| Failure::refused(format!("{}: NOT SOUND: {}", folder.display(), error.0)))
+    audited.map_err(|error| Failure::refused(format!("{}: NOT SOUND: {}", folder.display(), in_full(&error))))
 }
 
 /// Verifies a folder of blocks. Without an id it shows the one that they are of.

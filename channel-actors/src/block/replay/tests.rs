@@ -1,6 +1,7 @@
 //! Replay: in slices, with progress, abandoned when the channel drains, and stopped at the first difference.
 
 use crate::block::execute::Execution;
+use crate::block::execute::in_full;
 use crate::block::replay::*;
 use crate::test_support::{Bench, DRAWN, NOW, config, envelope, key, persist, whole_disk};
 use ledger_classes::chain::ExecutedBlock;
@@ -104,7 +105,8 @@ fn replayed(change: impl FnOnce(&mut ExecutedBlock), sealer: u8) -> Option<Strin
     persist(&bench.opened.store, &block, seal);
     let files = bench.forget_state();
     let life = Life::new(LifeCycle::Opening);
-    let failed = begin(&files, StoreOptions::default(), false, &NoCertificates, &life, Duration::MAX).err();
+    let failed =
+        begin(&files, StoreOptions::default(), false, &NoCertificates, &life, Duration::MAX).err().map(in_full);
     if failed.is_some() {
         assert_eq!(life.state(), LifeCycle::Replaying { done: 2, of: 3 });
     }
@@ -154,7 +156,8 @@ fn a_replay_stops_at_a_transaction_that_comes_twice() {
     persist(&bench.opened.store, &block, seal);
     let files = bench.forget_state();
     let life = Life::new(LifeCycle::Opening);
-    let failed = begin(&files, StoreOptions::default(), false, &NoCertificates, &life, Duration::MAX).err();
+    let failed =
+        begin(&files, StoreOptions::default(), false, &NoCertificates, &life, Duration::MAX).err().map(in_full);
     let failed = failed.expect("it is in block 1");
     assert!(failed.starts_with("block 2: transaction 0, ") && failed.ends_with("is in the chain already"), "{failed}");
 }
@@ -210,7 +213,8 @@ fn a_channel_of_rules_that_this_program_lacks_is_not_opened_and_says_so() {
         bench.opened.store.checkpoint().expect("writes");
         let files = bench.close();
         let life = Life::new(LifeCycle::Opening);
-        let failed = begin(&files, StoreOptions::default(), false, &NoCertificates, &life, Duration::MAX).err();
+        let failed =
+            begin(&files, StoreOptions::default(), false, &NoCertificates, &life, Duration::MAX).err().map(in_full);
         assert_eq!(failed.as_deref(), Some(expected));
     }
 }

@@ -4,12 +4,14 @@
 
 use super::starting::{OpeningWork, REPLAY_SLICE, Why, serves};
 use super::{ChannelRegistry, halt};
+use crate::block::error::ChannelError;
 use crate::block::execute::in_full;
 use crate::block::replay;
 use crate::block::replay::Opened;
 use crate::channel::actor::Group;
 use crate::channel::handle::ChannelHandle;
 use crate::channel::shared::Shared;
+use crate::channel::shared::Tip;
 use crate::channel::slot::Work;
 use crate::channel::summary::{Summary, close_for_suspension};
 use crate::limits::{ACTIVE_MAX, DRAIN_SECONDS_MAX, READS_MAX, SUSPEND_LOOK_MAX, SUSPEND_LOOK_MIN, SUSPENDING_MAX};
@@ -126,16 +128,20 @@ impl ChannelRegistry {
         let close = move || registry.close_for_suspension(&closing, &store, id, &shared);
         self.storage.clone().run(id, close, move |result| {
             drop(slot);
-            self.suspended(&handle, id, result.unwrap_or_else(|panicked| Err(panicked.to_string())));
+            self.suspended(
+                &handle,
+                id,
+                result.unwrap_or_else(|panicked| Err(ChannelError::Panicked(panicked.to_string()))),
+            );
         });
     }
 
-    fn suspended(self: Arc<Self>, handle: &ChannelHandle, id: Hash, closed: Result<Option<Time>, String>) {
+    fn suspended(self: Arc<Self>, handle: &ChannelHandle, id: Hash, closed: Result<Option<Time>, ChannelError>) {
         self.sweeper.lock().active.remove(handle.name());
         let next_timer = match closed {
             Ok(next_timer) => next_timer,
             Err(reason) => {
-                halt(handle, &format!("closing its files failed: {reason}"));
+                halt(handle, &format!("closing its files failed: {}", in_full(reason)));
                 return handle.0.slot.give_up();
             }
         };
@@ -157,7 +163,7 @@ impl ChannelRegistry {
         store: &ChannelStore,
         id: Hash,
         shared: &Shared,
-    ) -> Result<Option<Time>, String> {
+    ) -> Result<Option<Time>, ChannelError> {
         shared.ring.forget();
         shared.links.forget();
         let files = (self.files)(self.options.directory.join(handle.name()), None);
@@ -245,18 +251,18 @@ impl ChannelRegistry {
     }
 
     /// The store of a channel that is suspended on a disk that is read-only, to look at. Blocking.
-    pub(crate) fn look(&self, name: &str) -> Result<ChannelStore, String> {
+    pub(crate) fn look(&self, name: &str) -> Result<ChannelStore, ChannelError> {
         let inspected = ChannelStore::inspect(self.options.directory.join(name), self.options.store);
-        let (store, broken) = inspected.map_err(in_full)?;
+        let (store, broken) = inspected?;
         match broken {
             None if store.state_height() == store.log_tip() => Ok(store),
-            None => Err("its state is behind its log, and the disk is read-only".into()),
-            Some(why) => Err(format!("its state is broken ({why}), and the disk is read-only")),
+            None => Err(ChannelError::Behind),
+            Some(why) => Err(ChannelError::StateOnReadOnly(why)),
         }
     }
 
     /// Its files are open, or cannot be.
-    pub(super) fn resumed(&self, handle: &ChannelHandle, opened: Result<Option<Box<Opened>>, String>) {
+    pub(super) fn resumed(&self, handle: &ChannelHandle, opened: Result<Option<Box<Opened>>, ChannelError>) {
         handle.0.metrics.suspended(-1);
         let over = matches!(handle.state(), LifeCycle::Halted { .. } | LifeCycle::Closed);
         let (Some(known), false) = (handle.0.known.get(), over) else {
@@ -265,17 +271,17 @@ impl ChannelRegistry {
             return handle.0.slot.give_up();
         };
         let work = opened.and_then(|opened| {
-            let opened = opened.ok_or("its opening was abandoned")?;
+            let opened = opened.ok_or(ChannelError::Abandoned)?;
             agrees(known.id, &known.shared, &opened)?;
             self.work_of(handle, &opened, &known.shared)
         });
         match work {
             Ok(work) => self.work(handle, known.id, work),
             Err(reason) if self.disk.look().is_some_and(DiskTrouble::leaves_files) => {
-                self.stay_suspended(handle, known.id, &reason)
+                self.stay_suspended(handle, known.id, &in_full(reason))
             }
             Err(reason) => {
-                halt(handle, &reason);
+                halt(handle, &in_full(reason));
                 handle.0.slot.give_up();
             }
         }
@@ -311,7 +317,7 @@ impl ChannelRegistry {
     pub(super) async fn close(
         self: &Arc<Self>,
         handle: &ChannelHandle,
-    ) -> Option<oneshot::Receiver<Result<(), String>>> {
+    ) -> Option<oneshot::Receiver<Result<(), ChannelError>>> {
         // What opens or closes its files comes to an end by itself: both end with closed files now.
         let under_way = async {
             while let Some(change) = handle.0.slot.change() {
@@ -330,12 +336,12 @@ impl ChannelRegistry {
         let (registry, handle, id, shared) = (self.clone(), handle.clone(), known.id, known.shared.clone());
         let halted = matches!(handle.state(), LifeCycle::Halted { .. });
         let close = move || match halted {
-            true => store.close().map_err(in_full),
+            true => store.close().map_err(ChannelError::from),
             false => registry.close_for_suspension(&handle, &store, id, &shared).map(|_| ()),
         };
         self.storage.run(id, close, move |result| {
             // Whoever drains may have gone.
-            let _ = tells.send(result.unwrap_or_else(|panicked| Err(panicked.to_string())));
+            let _ = tells.send(result.unwrap_or_else(|panicked| Err(ChannelError::Panicked(panicked.to_string()))));
         });
         Some(told)
     }
@@ -358,17 +364,15 @@ fn millis(duration: Duration) -> u64 {
 }
 
 /// The log is the truth, and it does not change while a channel is suspended.
-fn agrees(id: Hash, shared: &Shared, opened: &Opened) -> Result<(), String> {
+fn agrees(id: Hash, shared: &Shared, opened: &Opened) -> Result<(), ChannelError> {
     let (was, is) = (shared.tip(), opened.tip);
     if (id, was) != (opened.channel, is) {
-        return Err(format!(
-            "it was suspended as channel {id} at block {} {}, and its log holds channel {} with block {} {}",
-            was.height, was.hash, opened.channel, is.height, is.hash
-        ));
+        let of = |id, tip: Tip| Box::new((id, tip.height, tip.hash));
+        return Err(ChannelError::OtherTip(of(id, was), of(opened.channel, is)));
     }
     match shared.config() == opened.config {
         true => Ok(()),
-        false => Err("its configuration is not the one with which it was suspended".into()),
+        false => Err(ChannelError::OtherConfiguration),
     }
 }
 

@@ -3,6 +3,8 @@
 
 use super::idle::WARN_PAUSE;
 use super::{ChannelRegistry, Undecided, halt};
+use crate::block::error::ChannelError;
+use crate::block::execute::in_full;
 use crate::block::replay;
 use crate::block::replay::Step;
 use crate::channel::handle::ChannelHandle;
@@ -36,7 +38,7 @@ pub(super) struct Start {
     summary: Option<Box<Summary>>,
 }
 /// A part of an opening.
-pub(super) type OpeningWork = Box<dyn FnOnce() -> Result<Step, String> + Send>;
+pub(super) type OpeningWork = Box<dyn FnOnce() -> Result<Step, ChannelError> + Send>;
 
 /// Channels that start later.
 #[derive(Default)]
@@ -77,7 +79,7 @@ impl ChannelRegistry {
             Why::Resume => self.resuming.clone(),
         };
         let turn = turn_of(handle.name());
-        let done = move |result: Result<Result<Step, String>, Panicked>| {
+        let done = move |result: Result<Result<Step, ChannelError>, Panicked>| {
             let opened = match result {
                 Ok(Ok(Step::More(opening))) => {
                     let (certificates, of_step) = (self.options.certificates.clone(), life.clone());
@@ -92,15 +94,15 @@ impl ChannelRegistry {
                 Ok(Ok(Step::NotNow(reason))) if matches!(why, Why::Start(_)) => {
                     return self.start_later(handle, &reason);
                 }
-                Ok(Ok(Step::NotNow(reason))) => Err(format!("opening failed: {reason}")),
-                Ok(Err(reason)) => Err(format!("opening failed: {reason}")),
-                Err(panicked) => Err(format!("opening {panicked}")),
+                Ok(Ok(Step::NotNow(reason))) => Err(ChannelError::NotNow(reason)),
+                Ok(Err(error)) => Err(ChannelError::Opening(Box::new(error))),
+                Err(panicked) => Err(ChannelError::Panicked(format!("opening {panicked}"))),
             };
             match why {
                 Why::Resume => self.resumed(&handle, opened),
                 Why::Made(told) => {
                     if let Err(reason) = self.opened_first(&handle, opened, false) {
-                        halt(&handle, &reason);
+                        halt(&handle, &in_full(reason));
                     }
                     self.made(&handle, told);
                     handle.0.settled.send_replace(true);
@@ -111,7 +113,7 @@ impl ChannelRegistry {
                         self.decide(&handle, Undecided::Opening);
                         handle.0.settled.send_replace(true);
                     }
-                    Err(reason) => self.salvage(handle, summary, reason),
+                    Err(error) => self.salvage(handle, summary, in_full(error)),
                 },
             }
         };
@@ -122,9 +124,9 @@ impl ChannelRegistry {
     fn opened_first(
         &self,
         handle: &ChannelHandle,
-        opened: Result<Option<Box<replay::Opened>>, String>,
+        opened: Result<Option<Box<replay::Opened>>, ChannelError>,
         looked_at: bool,
-    ) -> Result<(), String> {
+    ) -> Result<(), ChannelError> {
         opened?.map_or(Ok(()), |opened| self.serve(handle, &opened, looked_at))
     }
 

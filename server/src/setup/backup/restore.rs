@@ -10,7 +10,7 @@ use crate::{
     identity::certificate_paths::ParticipantPaths,
     setup::config::{Config, FILE},
 };
-use channel_actors::block::folder::{BlockFolderError, BlockReader};
+use channel_actors::block::folder::BlockReader;
 use channel_actors::block::verify_offline::{AuditReport, audit_blocks, rebuild};
 use channel_actors::peer::fence::{Incarnation, raise};
 use std::{
@@ -72,7 +72,7 @@ fn private_folder(path: &Path) -> Result<(), BackupError> {
     files::private_folders(path).and_then(|()| files::make_private_folder(path)).map_err(file_error(path))
 }
 
-fn channel_error(name: &str, error: &BlockFolderError) -> BackupError {
+fn channel_error(name: &str, error: &dyn std::error::Error) -> BackupError {
     BackupError::Channel { name: name.into(), reason: ledger_classes::primitives::causes::in_one_line(error) }
 }
 
@@ -96,7 +96,7 @@ pub fn verify(
     for channel in &backup.channels {
         let reader = blocks(from, channel)?;
         let report = audit_blocks(reader, &ParticipantPaths, |done, of| progress(&channel.name, done, of));
-        let report = report.map_err(|error| BackupError::Channel { name: channel.name.clone(), reason: error.0 })?;
+        let report = report.map_err(|error| channel_error(&channel.name, &error))?;
         reports.push(report);
     }
     Ok((backup, reports))
@@ -168,7 +168,7 @@ pub fn restore(options: &RestoreOptions, mut progress: impl FnMut(&str, u64, u64
         let reader = blocks(from, channel)?;
         let (name, height) = (&channel.name, channel.height);
         let made = rebuild(reader, height, &data.join(name), &ParticipantPaths, |done, of| progress(name, done, of));
-        let report = made.map_err(|error| BackupError::Channel { name: name.clone(), reason: error.0 })?;
+        let report = made.map_err(|error| channel_error(name, &error))?;
         if report.tip != channel.tip {
             let reason = format!("its block {height} is not the one that backup.json names");
             return Err(BackupError::Channel { name: name.clone(), reason });
