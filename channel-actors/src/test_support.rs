@@ -4,9 +4,10 @@
 use crate::block::execute;
 use crate::block::replay;
 use crate::block::replay::{Opened, Step};
+use crate::pipeline::answer::{SubmitResult, Wait};
 use crate::pipeline::batcher::{Content, Submitted};
 use crate::pipeline::place::Place;
-use crate::pipeline::submission::{Credits, Submission, SubmitResult, Wait, submission};
+use crate::pipeline::submission::{Credits, Submission, submission};
 use crate::pipeline::verifier::PendingTransaction;
 use crate::runtime::asker::Asker;
 use crate::runtime::life::{Life, LifeCycle};

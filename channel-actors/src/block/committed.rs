@@ -2,8 +2,8 @@
 //! whoever asks first, and only for receipts that somebody is sent something of. Of each block those are kept that were
 //! made last; whoever is far behind the others of its block has them made again.
 
+use crate::block::encoding::decode_receipts;
 use crate::block::error::ChannelError;
-use crate::block::execute::decode_receipts;
 use crate::limits::{FRAMES_OF_BLOCK_BYTES_MAX, FRAMES_OF_BLOCK_BYTES_MIN};
 use crate::runtime::memory::{Counted, Pool};
 use bytes::Bytes;

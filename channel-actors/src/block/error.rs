@@ -161,3 +161,8 @@ impl From<ExecutionError> for ChannelError {
 fn hex(bytes: &[u8]) -> String {
     bytes.iter().map(|byte| format!("{byte:02x}")).collect()
 }
+
+/// An error with its causes in one line.
+pub(crate) fn in_full(error: impl std::error::Error) -> String {
+    ledger_classes::primitives::causes::in_one_line(&error)
+}

@@ -3,10 +3,12 @@
 //! may be in a block is decided in [`ledger_classes::chain`].
 
 use crate::block::committed::CommittedBlock;
+use crate::block::encoding::encode_receipts;
 use crate::block::error::ChannelError;
+use crate::block::error::in_full;
+use crate::block::key_cache::with_keys;
+use crate::pipeline::answer::SubmitRefusal;
 use crate::pipeline::disk_needs;
-use crate::pipeline::submission::SubmitRefusal;
-use crate::pipeline::verifier::with_keys;
 use crate::runtime::mutants::{Mutant, planted};
 use crate::store::{BlockRecord, ChannelStore, DiskQuota, DiskUse, NoRoom, Pressure, Room, StoreError};
 use ledger_classes::chain::{
@@ -14,10 +16,8 @@ use ledger_classes::chain::{
 };
 use ledger_classes::formats::blinding::BlindingSeed;
 use ledger_classes::formats::block::{Block, Seal, WitnessedBatch};
-use ledger_classes::formats::receipt::Receipt;
 use ledger_classes::formats::transaction::VerifiedTransaction;
 use ledger_classes::keys::Address;
-use ledger_classes::limits::BLOCK_RECEIPTS_ENCODED_BYTES_MAX;
 use ledger_classes::primitives::codec;
 use ledger_classes::primitives::hash::Hash;
 use ledger_classes::primitives::time::Time;
@@ -203,20 +203,6 @@ fn without_room(
     Ok((fitting.into_iter().map(|(one, _)| one).collect(), full))
 }
 
-/// Encodes receipts as the log holds them.
-pub(crate) fn encode_receipts(receipts: &[Arc<Receipt>]) -> Vec<u8> {
-    // The form of `Vec<Receipt>`, without cloning the receipts.
-    let mut bytes = Vec::with_capacity(receipts.len() * 256 + 8);
-    codec::encode_into(&(receipts.len() as u64), &mut bytes);
-    receipts.iter().for_each(|receipt| codec::encode_into(&**receipt, &mut bytes));
-    bytes
-}
-
-/// Decodes the receipts of a block as the log holds them.
-pub(crate) fn decode_receipts(bytes: &[u8]) -> Result<Vec<Receipt>, ChannelError> {
-    codec::decode(bytes, BLOCK_RECEIPTS_ENCODED_BYTES_MAX).map_err(ChannelError::Receipts)
-}
-
 /// Puts a final block in the log: on the disk when this returns.
 pub(crate) fn append(store: &ChannelStore, executed: &ExecutedBlock, seal: Seal) -> Result<CommittedBlock, StoreError> {
     let block = executed.sealed(seal);
@@ -234,11 +220,6 @@ pub(crate) fn append(store: &ChannelStore, executed: &ExecutedBlock, seal: Seal)
 pub(crate) fn apply(store: &ChannelStore, executed: &ExecutedBlock) -> Result<Pressure, StoreError> {
     let ExecutedBlock { header, writes, ids, tree, .. } = executed;
     store.apply(header.height, writes, ids, tree)
-}
-
-/// An error with its causes in one line.
-pub(crate) fn in_full(error: impl std::error::Error) -> String {
-    ledger_classes::primitives::causes::in_one_line(&error)
 }
 
 #[cfg(test)]

@@ -2,9 +2,11 @@
 //! plain files. Never here: what may be in flight; the pipeline decides that.
 
 pub(crate) mod committed;
+pub(crate) mod encoding;
 pub(crate) mod error;
 pub(crate) mod execute;
 pub mod file;
 pub mod folder;
+pub(crate) mod key_cache;
 pub(crate) mod replay;
 pub mod verify_offline;

@@ -5,10 +5,12 @@
 //! Signatures are verified again, too, though this peer verified them before it wrote the block: only verification makes a
 //! `VerifiedTransaction`, there is no second way to one, and what is replayed is what came after the last checkpoint.
 
+use crate::block::encoding::{decode_receipts, encode_receipts};
 use crate::block::error::ChannelError;
-use crate::block::execute::{Ids, decode_receipts, encode_receipts, in_full};
+use crate::block::error::in_full;
+use crate::block::execute::Ids;
+use crate::block::key_cache::with_keys;
 use crate::channel::shared::Tip;
-use crate::pipeline::verifier::with_keys;
 use crate::runtime::life::{Life, LifeCycle};
 use crate::store::{BlockRecord, ChannelStore, Pressure, StoreFiles, StoreOptions};
 use ledger_classes::chain::{Above, Given, Parent};
@@ -167,7 +169,7 @@ impl Opening {
                 (block.header, genesis.channel, pressure, CompactRange::new())
             }
             Some((parent, history)) => {
-                let random = crate::channel::actor::random_seed();
+                let random = crate::runtime::random::random_seed();
                 let transactions =
                     with_keys(|keys| chain::verify_transactions(&block.transactions, parent.channel, random, keys))?;
                 let Block { header, batches, seed, seal, .. } = &block;

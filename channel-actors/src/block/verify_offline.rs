@@ -3,10 +3,10 @@
 //! ([`audit_blocks`]), from which a store can be made again ([`rebuild`]). Trusts nothing that a peer has written, its
 //! checkpoint included.
 
+use crate::block::encoding::{decode_receipts, encode_receipts};
 use crate::block::error::ChannelError;
-use crate::block::execute::{decode_receipts, encode_receipts};
 use crate::block::folder::BlockReader;
-use crate::channel::actor::random_seed;
+use crate::runtime::random::random_seed;
 use crate::store::{BlockRecord, ChannelStore, Pressure, StoreOptions};
 use ledger_classes::chain;
 use ledger_classes::chain::{Checked, History};

@@ -23,12 +23,12 @@ use crate::runtime::asker::Asker;
 use crate::runtime::clock::Clock;
 use crate::runtime::life::{Life, LifeCycle};
 use crate::runtime::pool::{Panicked, WorkPool, has_promised};
+use crate::runtime::random::random_seed;
 use crate::runtime::tasks::{Tasks, gives_way, words};
 use actix::dev::SendError;
 use actix::prelude::*;
 use ledger_classes::keys::Address;
 use ledger_classes::primitives::time::Time;
-use ring::rand::{SecureRandom, SystemRandom};
 use std::collections::VecDeque;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -75,13 +75,6 @@ impl Drop for Guard {
             self.0.halt("the channel's actor stopped unexpectedly");
         }
     }
-}
-
-/// 32 bytes that nobody can predict.
-pub(crate) fn random_seed() -> [u8; 32] {
-    let mut seed = [0; 32];
-    SystemRandom::new().fill(&mut seed).expect("the system's random generator works from early boot on");
-    seed
 }
 
 /// Transactions that have their credits.

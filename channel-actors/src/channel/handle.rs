@@ -1,7 +1,8 @@
 //! A channel as the API sees it: read and follow; `posting.rs` submits. Cheap to clone; everything behind it is bounded.
 
 use crate::block::committed::CommittedBlock;
-use crate::block::execute::in_full;
+use crate::block::error::ChannelError;
+use crate::block::error::in_full;
 use crate::channel::passivation::Activity;
 use crate::channel::remains::Remains;
 use crate::channel::shared::{Shared, Tip};
@@ -10,7 +11,6 @@ use crate::delivery::read_limits::Reads;
 use crate::delivery::reader::{Reader, load};
 use crate::delivery::ring::Wants;
 use crate::limits::{COPY_TURN_BYTES, READS_MAX, RETRY_AFTER_MS, SHARE_SHOWN};
-use crate::peer::registry::ChannelRegistry;
 use crate::pipeline::submission::Credits;
 use crate::runtime::asker::Asker;
 use crate::runtime::life::{Life, LifeCycle};
@@ -65,6 +65,14 @@ pub(crate) struct Known {
     pub(crate) shared: Arc<Shared>,
 }
 
+/// Who opens the files of a channel: its peer's registry.
+pub(crate) trait Opens: Send + Sync {
+    /// Opens the files of a channel that is suspended. Whoever the slot told to calls this, and nobody else.
+    fn resume(self: Arc<Self>, handle: &ChannelHandle);
+    /// The store of a channel that is suspended on a disk that is read-only, to look at. Blocking.
+    fn look(&self, name: &str) -> Result<ChannelStore, ChannelError>;
+}
+
 pub(crate) struct Inner {
     pub(crate) name: String,
     pub(crate) life: Life,
@@ -83,7 +91,7 @@ pub(crate) struct Inner {
     pub(crate) remains: OnceLock<Remains>,
     /// Read-locked by who looks at files that are suspended. A store that is kept for that: its state was made in memory.
     looking: RwLock<Option<ChannelStore>>,
-    pub(crate) registry: Weak<ChannelRegistry>,
+    pub(crate) registry: Weak<dyn Opens>,
     /// True when its opening has come to an end, good or bad.
     pub(crate) settled: watch::Sender<bool>,
 }
@@ -99,7 +107,7 @@ impl ChannelHandle {
         (disk, quota): (Disk, DiskQuota),
         metrics: ChannelMetrics,
         in_flight: Arc<Pool>,
-        registry: Weak<ChannelRegistry>,
+        registry: Weak<dyn Opens>,
     ) -> Self {
         let inner = Inner {
             name,

@@ -9,9 +9,10 @@
 use crate::channel::actor::Submit;
 use crate::channel::handle::ChannelHandle;
 use crate::channel::slot::Passed;
+use crate::pipeline::answer::{SubmitRefusal, Wait};
 use crate::pipeline::batcher::Submitted;
 use crate::pipeline::inbox::Inbox;
-use crate::pipeline::submission::{Submission, SubmitRefusal, Wait, Waiter, submission, waiters};
+use crate::pipeline::submission::{Submission, Waiter, submission, waiters};
 use crate::runtime::life::LifeCycle;
 use actix::dev::SendError;
 use ledger_classes::formats::transaction::{Envelope, SignedBy};

@@ -4,8 +4,8 @@
 //! Always: a configuration counts only if nothing that can be read says that there was a later one. Where none counts,
 //! nobody's rights are guessed.
 
+use crate::block::encoding::decode_receipts;
 use crate::block::error::ChannelError;
-use crate::block::execute::decode_receipts;
 use crate::channel::shared::Tip;
 use crate::channel::summary::Summary;
 use crate::store::{ChannelStore, StoreOptions, read_left_state};
@@ -101,7 +101,7 @@ fn of_state(directory: &Path, options: StoreOptions) -> Option<Found> {
 mod tests {
     #![allow(clippy::unwrap_used)]
     use super::*;
-    use crate::block::execute::encode_receipts;
+    use crate::block::encoding::encode_receipts;
     use crate::block::replay;
     use crate::channel::shared::Shared;
     use crate::channel::summary::close_for_suspension;

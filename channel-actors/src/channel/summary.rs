@@ -2,7 +2,7 @@
 //! answer its tip and configuration, and to resume it in time. The log is the truth: a resuming channel compares.
 
 use crate::block::error::ChannelError;
-use crate::block::execute::in_full;
+use crate::block::error::in_full;
 use crate::channel::shared::{Shared, Tip};
 use crate::store::{ChannelStore, StoreFiles, left_summary};
 use ledger_classes::execution::{self, ConfigRecord, Mark};

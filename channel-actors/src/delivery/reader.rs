@@ -2,7 +2,7 @@
 //! lives for one request.
 
 use crate::block::committed::CommittedBlock;
-use crate::block::execute::in_full;
+use crate::block::error::in_full;
 use crate::channel::shared::Shared;
 use crate::store::{ChannelStore, StateView};
 use bytes::Bytes;
@@ -265,7 +265,7 @@ impl<'a> EventTree<'a> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::block::execute::encode_receipts;
+    use crate::block::encoding::encode_receipts;
     use crate::store::BlockRecord;
     use crate::test_support::{Bench, config};
     use ledger_classes::formats::detail::Detail;

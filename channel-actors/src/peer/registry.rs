@@ -2,7 +2,7 @@
 //! each other; one that cannot be opened is halted with its reason, and the others serve.
 
 use crate::block::error::ChannelError;
-use crate::block::execute::in_full;
+use crate::block::error::in_full;
 use crate::block::replay;
 use crate::channel::actor;
 use crate::channel::actor::GroupContext;
@@ -301,7 +301,7 @@ impl ChannelRegistry {
             (self.disk.clone(), quota),
             metrics,
             in_flight,
-            Arc::downgrade(self),
+            Arc::<Self>::downgrade(self),
         )
     }
 

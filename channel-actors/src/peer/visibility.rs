@@ -6,6 +6,7 @@
 //! What is found is a candidate: the configuration in force decides.
 
 use crate::channel::handle::ChannelHandle;
+use crate::pipeline::effects::Configured;
 use ledger_classes::formats::config::ChannelConfig;
 use ledger_classes::formats::rights::Grantee;
 use ledger_classes::primitives::hash::Hash;
@@ -120,16 +121,6 @@ impl VisibilityIndex {
         self.0.write().unwrap_or_else(PoisonError::into_inner).put(handle.clone(), scopes);
     }
 
-    /// A channel that is known has another configuration.
-    pub(crate) fn configure(&self, name: &str, config: &ChannelConfig, certificates: &dyn CertificatePaths) {
-        let scopes = Scope::given(config, |der| certificates.authority_key(config.path_rules(), der));
-        let mut indexed = self.0.write().unwrap_or_else(PoisonError::into_inner);
-        if let Some((handle, _)) = indexed.channels.get(name) {
-            let handle = handle.clone();
-            indexed.put(handle, scopes);
-        }
-    }
-
     /// A channel is not there any more.
     pub(crate) fn remove(&self, name: &str) {
         self.0.write().unwrap_or_else(PoisonError::into_inner).remove(name);
@@ -151,6 +142,17 @@ impl VisibilityIndex {
         let seen = scopes.iter().filter_map(|scope| indexed.scopes.get(scope));
         let behind = seen.flat_map(|seen| seen.by_name.range::<str, _>((from, Bound::Unbounded)));
         behind.map(|(name, handle)| (name.clone(), handle.clone())).collect()
+    }
+}
+
+impl Configured for VisibilityIndex {
+    fn configure(&self, name: &str, config: &ChannelConfig, certificates: &dyn CertificatePaths) {
+        let scopes = Scope::given(config, |der| certificates.authority_key(config.path_rules(), der));
+        let mut indexed = self.0.write().unwrap_or_else(PoisonError::into_inner);
+        if let Some((handle, _)) = indexed.channels.get(name) {
+            let handle = handle.clone();
+            indexed.put(handle, scopes);
+        }
     }
 }
 

@@ -10,9 +10,10 @@
 use crate::block::execute::Offered;
 use crate::limits::{EAGER_BLOCK_TRANSACTIONS_MAX, EAGER_BLOCK_TRANSACTIONS_MIN, OFFER_FACTOR, PIPELINE_DEPTH};
 use crate::pipeline::acceptor::Discarded;
+use crate::pipeline::answer::SubmitResult;
 use crate::pipeline::outcomes::OutcomeLookup;
 use crate::pipeline::place::Place;
-use crate::pipeline::submission::{Credit, Reply, SubmitResult, Waiter};
+use crate::pipeline::submission::{Credit, Reply, Waiter};
 use crate::pipeline::verifier::{PendingTransaction, VerifiedBatch};
 use crate::runtime::mutants::{Mutant, planted};
 use foldhash::quality::RandomState;

@@ -3,11 +3,11 @@
 //! virtual time for the simulator. Nothing is decided here.
 
 use crate::block::error::ChannelError;
+use crate::block::error::in_full;
 use crate::block::execute;
-use crate::block::execute::{Checking, Execution, in_full};
+use crate::block::execute::{Checking, Execution};
 use crate::channel::shared::Shared;
 use crate::limits::{GO_ON_TRANSACTIONS_MAX, VERIFY_ALONE_MICROS_MAX};
-use crate::peer::visibility::VisibilityIndex;
 use crate::pipeline::batcher::{Submitted, VerifyJob};
 use crate::pipeline::door::Doors;
 #[cfg(any(test, feature = "simulation"))]
@@ -28,6 +28,7 @@ use ledger_classes::chain::{ExecutedBlock, Parent};
 use ledger_classes::execution;
 use ledger_classes::formats::blinding::BlindingSeed;
 use ledger_classes::formats::block::{Seal, WitnessedBatch};
+use ledger_classes::formats::config::ChannelConfig;
 use ledger_classes::formats::outcome::ResultCode;
 use ledger_classes::formats::transaction::VerifiedTransaction;
 use ledger_classes::keys::{Address, SigningKey};
@@ -38,6 +39,12 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
+/// Who is told of a channel's new configuration as its block is applied.
+pub(crate) trait Configured: Send + Sync {
+    /// A channel that is known has another configuration.
+    fn configure(&self, name: &str, config: &ChannelConfig, certificates: &dyn CertificatePaths);
+}
+
 /// Where the work of a channel is done: its store, and what is known beside it.
 pub(crate) struct Workplace {
     pub(crate) name: String,
@@ -47,7 +54,7 @@ pub(crate) struct Workplace {
     pub(crate) shared: Arc<Shared>,
     pub(crate) store: ChannelStore,
     pub(crate) metrics: ChannelMetrics,
-    pub(crate) index: Arc<VisibilityIndex>,
+    pub(crate) index: Arc<dyn Configured>,
     pub(crate) proposer: Address,
     /// What this peer seals and vouches with: that is its address.
     pub(crate) key: Arc<SigningKey>,

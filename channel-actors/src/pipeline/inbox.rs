@@ -5,7 +5,7 @@
 //! more outcomes than its owner has under way, and no more bytes of receipts than it was made for: a receipt that finds no
 //! room becomes [`SubmitResult::Accepted`], and is asked for by its id.
 
-use crate::pipeline::submission::SubmitResult;
+use crate::pipeline::answer::SubmitResult;
 use ledger_classes::formats::receipt::Receipt;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use tokio::sync::Notify;

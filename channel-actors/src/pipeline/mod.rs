@@ -2,6 +2,7 @@
 //! performs what it asks for. Never here: a decision outside of the machine.
 
 pub(crate) mod acceptor;
+pub(crate) mod answer;
 pub(crate) mod batcher;
 pub(crate) mod collector;
 pub(crate) mod disk_needs;

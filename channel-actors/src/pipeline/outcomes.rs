@@ -5,9 +5,10 @@
 //! Runs on reading threads, in the channel's turn, with one block's receipts a job: they may be many times the block,
 //! and whoever has had transactions committed can send thousands of them again. Bounded by the credits it holds.
 
+use crate::block::encoding::decode_receipts;
 use crate::block::error::ChannelError;
-use crate::block::execute::decode_receipts;
-use crate::pipeline::submission::{Credit, SubmitRefusal, SubmitResult, Waiter};
+use crate::pipeline::answer::{SubmitRefusal, SubmitResult};
+use crate::pipeline::submission::{Credit, Waiter};
 use crate::store::ChannelStore;
 use ledger_classes::formats::receipt::Receipt;
 use ledger_classes::primitives::hash::Hash;

@@ -9,14 +9,16 @@
 //! A bad transaction never rejects its neighbours. Early refusals only spare a failed receipt; execution decides.
 
 use crate::block::error::ChannelError;
+use crate::block::key_cache::with_keys;
 use crate::limits::{VERIFY_ALONE_MICROS_MAX, VERIFY_JOB_CHECKS_MICROS_MAX};
+use crate::pipeline::answer::SubmitRefusal;
 use crate::pipeline::batcher::{Content, Findings, Submitted, cost_at_the_door};
 use crate::pipeline::disk_needs;
 use crate::pipeline::door::Doors;
 use crate::pipeline::outcomes::OutcomeLookup;
 use crate::pipeline::part::Held;
 use crate::pipeline::place::{Place, Places};
-use crate::pipeline::submission::{Credit, SubmitRefusal, Waiter};
+use crate::pipeline::submission::{Credit, Waiter};
 use crate::runtime::asker::Asker;
 use crate::store::{ChannelStore, DiskQuota, NoRoom};
 use foldhash::quality::RandomState;
@@ -32,7 +34,6 @@ use ledger_classes::primitives::codec;
 use ledger_classes::primitives::hash::Hash;
 use ledger_classes::primitives::time::Time;
 use ledger_classes::state::participant::CertificatePaths;
-use std::cell::RefCell;
 use std::collections::HashMap;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -54,21 +55,6 @@ pub(crate) struct VerifiedBatch {
     pub(crate) flights: Vec<PendingTransaction>,
     /// What would be refused today, and may have been taken before. It is in no block.
     pub(crate) maybe_committed: Vec<OutcomeLookup>,
-}
-
-thread_local! {
-    /// Keys of recent senders, of all channels: bounded by the threads of the pool and not by the channels.
-    static KEYS: RefCell<KeyCache> = RefCell::new(keys());
-}
-
-/// A simulation sends the same transactions in every run.
-fn keys() -> KeyCache {
-    if cfg!(feature = "simulation") { KeyCache::remembering() } else { KeyCache::default() }
-}
-
-/// Gives the keys of recent senders that this thread has met.
-pub(crate) fn with_keys<T>(work: impl FnOnce(&mut KeyCache) -> T) -> T {
-    KEYS.with_borrow_mut(work)
 }
 
 /// What a screening needs to know.

@@ -1,6 +1,6 @@
 //! Signing batches: this peer's own, which it has verified, and others', which it verifies here first.
 
-use crate::pipeline::verifier::with_keys;
+use crate::block::key_cache::with_keys;
 use ledger_classes::chain;
 use ledger_classes::formats::block::{Batch, SealSignature};
 use ledger_classes::formats::transaction::VerifiedTransaction;

@@ -9,4 +9,5 @@ pub mod metrics;
 #[cfg_attr(not(feature = "simulation"), allow(unreachable_pub))]
 pub(crate) mod mutants;
 pub(crate) mod pool;
+pub(crate) mod random;
 pub mod tasks;

@@ -1,8 +1,8 @@
 //! What was told of the chain, and what may never be untrue of it.
 
 use crate::block::committed::CommittedBlock;
-use crate::block::execute::decode_receipts;
-use crate::block::execute::in_full;
+use crate::block::encoding::decode_receipts;
+use crate::block::error::in_full;
 use crate::store::ChannelStore;
 use ledger_classes::formats::block::Block;
 use ledger_classes::formats::receipt::Receipt;

@@ -22,7 +22,8 @@ mod state;
 pub(crate) mod tests;
 
 pub use error::StoreError;
-pub use file::directory::{Backend, Directory, StoreFiles, WalFile};
+pub use file::backend::Backend;
+pub use file::directory::{Directory, StoreFiles, WalFile};
 pub(crate) use file::directory::{Inspected, left_summary};
 pub use file::disk::{Disk, DiskTrouble};
 pub use quota::DiskUse;

@@ -1,7 +1,7 @@
 //! Replay: in slices, with progress, abandoned when the channel drains, and stopped at the first difference.
 
+use crate::block::error::in_full;
 use crate::block::execute::Execution;
-use crate::block::execute::in_full;
 use crate::block::replay::*;
 use crate::test_support::{Bench, DRAWN, NOW, config, envelope, key, persist, whole_disk};
 use ledger_classes::chain::ExecutedBlock;

@@ -181,7 +181,7 @@ async fn rot_in_a_closed_channel_is_found_and_harms_no_other() {
             if let LifeCycle::Halted { reason } = rotten.state() {
                 halted += 1;
                 // Both say what they met first: an opening looks up what it needs, verification reads everything.
-                let error = crate::block::execute::in_full(verified.expect_err(&what));
+                let error = crate::block::error::in_full(verified.expect_err(&what));
                 let told = |text: &str| text.contains("the log is corrupt: ") || text.contains("the state");
                 assert!(reason.starts_with("opening failed: ") && told(&reason), "{what}: {reason}");
                 assert!(told(&error), "{what}: {error}");
@@ -196,7 +196,7 @@ async fn rot_in_a_closed_channel_is_found_and_harms_no_other() {
                         harmless += 1;
                     }
                     Err(error) => {
-                        let text = crate::block::execute::in_full(error);
+                        let text = crate::block::error::in_full(error);
                         let named = ["block ", "height "].iter().any(|word| text.contains(word));
                         assert!(named, "{what}: {text}");
                         found += 1;

@@ -5,11 +5,11 @@
 use super::starting::{OpeningWork, REPLAY_SLICE, Why, serves};
 use super::{ChannelRegistry, halt};
 use crate::block::error::ChannelError;
-use crate::block::execute::in_full;
+use crate::block::error::in_full;
 use crate::block::replay;
 use crate::block::replay::Opened;
 use crate::channel::actor::Group;
-use crate::channel::handle::ChannelHandle;
+use crate::channel::handle::{ChannelHandle, Opens};
 use crate::channel::shared::Shared;
 use crate::channel::shared::Tip;
 use crate::channel::slot::Work;
@@ -149,7 +149,7 @@ impl ChannelRegistry {
         handle.0.quota.look_again(0);
         tracing::debug!(channel = handle.name(), "channel suspended");
         if handle.0.slot.closed(next_timer) {
-            return self.resume(handle);
+            return self.clone().resume(handle);
         }
         if let Some(due) = next_timer {
             self.sweeper.lock().timers.insert((due, id), handle.clone());
@@ -231,33 +231,8 @@ impl ChannelRegistry {
         };
         for ((due, _), handle) in due {
             if handle.0.slot.timer(due) {
-                self.resume(&handle);
+                self.clone().resume(&handle);
             }
-        }
-    }
-
-    /// Opens the files of a channel that is suspended. Whoever the slot told to calls this, and nobody else.
-    pub(crate) fn resume(self: &Arc<Self>, handle: &ChannelHandle) {
-        let files = (self.files)(self.options.directory.join(handle.name()), Some(&self.disk));
-        let (certificates, options) = (self.options.certificates.clone(), self.options.store);
-        // Progress is not reported: the channel stays available throughout.
-        let life = Life::new(LifeCycle::Opening);
-        let (of_step, looked_at) = (life.clone(), handle.clone());
-        let begin: OpeningWork = Box::new(move || {
-            looked_at.looked();
-            replay::begin(&*files, options, false, &*certificates, &of_step, REPLAY_SLICE)
-        });
-        self.clone().opening_step(handle.clone(), life, Why::Resume, begin);
-    }
-
-    /// The store of a channel that is suspended on a disk that is read-only, to look at. Blocking.
-    pub(crate) fn look(&self, name: &str) -> Result<ChannelStore, ChannelError> {
-        let inspected = ChannelStore::inspect(self.options.directory.join(name), self.options.store);
-        let (store, broken) = inspected?;
-        match broken {
-            None if store.state_height() == store.log_tip() => Ok(store),
-            None => Err(ChannelError::Behind),
-            Some(why) => Err(ChannelError::StateOnReadOnly(why)),
         }
     }
 
@@ -344,6 +319,31 @@ impl ChannelRegistry {
             let _ = tells.send(result.unwrap_or_else(|panicked| Err(ChannelError::Panicked(panicked.to_string()))));
         });
         Some(told)
+    }
+}
+
+impl Opens for ChannelRegistry {
+    fn resume(self: Arc<Self>, handle: &ChannelHandle) {
+        let files = (self.files)(self.options.directory.join(handle.name()), Some(&self.disk));
+        let (certificates, options) = (self.options.certificates.clone(), self.options.store);
+        // Progress is not reported: the channel stays available throughout.
+        let life = Life::new(LifeCycle::Opening);
+        let (of_step, looked_at) = (life.clone(), handle.clone());
+        let begin: OpeningWork = Box::new(move || {
+            looked_at.looked();
+            replay::begin(&*files, options, false, &*certificates, &of_step, REPLAY_SLICE)
+        });
+        self.opening_step(handle.clone(), life, Why::Resume, begin);
+    }
+
+    fn look(&self, name: &str) -> Result<ChannelStore, ChannelError> {
+        let inspected = ChannelStore::inspect(self.options.directory.join(name), self.options.store);
+        let (store, broken) = inspected?;
+        match broken {
+            None if store.state_height() == store.log_tip() => Ok(store),
+            None => Err(ChannelError::Behind),
+            Some(why) => Err(ChannelError::StateOnReadOnly(why)),
+        }
     }
 }
 

@@ -4,7 +4,7 @@
 use super::idle::WARN_PAUSE;
 use super::{ChannelRegistry, Undecided, halt};
 use crate::block::error::ChannelError;
-use crate::block::execute::in_full;
+use crate::block::error::in_full;
 use crate::block::replay;
 use crate::block::replay::Step;
 use crate::channel::handle::ChannelHandle;

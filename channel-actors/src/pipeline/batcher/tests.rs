@@ -1,7 +1,8 @@
 //! How jobs are dealt to shards.
 
+use crate::pipeline::answer::Wait;
 use crate::pipeline::batcher::*;
-use crate::pipeline::submission::{Credits, Wait, submission};
+use crate::pipeline::submission::{Credits, submission};
 use crate::test_support::{Random, envelope, seeds};
 use ledger_classes::action::channel::{Admit, RevokeByEvidence};
 use ledger_classes::keys::{Address, PublicKey, Signature};

@@ -1,8 +1,9 @@
 //! The collector's rules, one sentence each.
 
+use crate::pipeline::answer::{SubmitRefusal, Wait};
 use crate::pipeline::batcher::Submitted;
 use crate::pipeline::collector::*;
-use crate::pipeline::submission::{Credits, Submission, SubmitRefusal, Wait};
+use crate::pipeline::submission::{Credits, Submission};
 use crate::test_support::{NOW, answer, arrival, envelope, flight, key, transaction};
 use ledger_classes::formats::detail::Detail;
 use ledger_classes::formats::outcome::ResultCode;

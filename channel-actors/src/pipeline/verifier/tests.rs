@@ -1,9 +1,10 @@
 //! What a screening refuses, by name, among good neighbours, and what it leaves to other jobs.
 
-use crate::block::execute::encode_receipts;
+use crate::block::encoding::encode_receipts;
 use crate::limits::VERIFY_SLICE;
+use crate::pipeline::answer::{SubmitResult, Wait};
 use crate::pipeline::outcomes;
-use crate::pipeline::submission::{Credits, Submission, SubmitResult, Wait};
+use crate::pipeline::submission::{Credits, Submission};
 use crate::pipeline::verifier::*;
 use crate::runtime::asker::Asker;
 use crate::store::BlockRecord;

@@ -12,8 +12,9 @@
 //! Never here: what is in the pages.
 
 use crate::runtime::mutants::{Mutant, planted};
+use crate::store::file::backend::Backend;
 use crate::store::file::check::{CHECK_BYTES, Check, check};
-use crate::store::file::directory::{Backend, locks_of};
+use crate::store::file::directory::locks_of;
 use redb::StorageBackend;
 use std::collections::BTreeMap;
 use std::io;

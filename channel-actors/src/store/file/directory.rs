@@ -6,6 +6,7 @@
 
 use crate::runtime::memory::StoreMemory;
 use crate::store::error::StoreError;
+use crate::store::file::backend::Backend;
 use crate::store::file::read_only::ReadOnly;
 use crate::store::file::summary;
 use redb::backends::{FileBackend, InMemoryBackend};
@@ -20,9 +21,6 @@ use std::sync::OnceLock;
 const SUMMARY: &str = "summary";
 /// The newest blocks of a log that is open.
 const WAL: &str = "wal";
-
-/// A storage backend of any kind.
-pub type Backend = Box<dyn StorageBackend>;
 
 /// Where a log that is open keeps blocks that are on disk and not in it yet.
 pub trait WalFile: Send + Sync {

@@ -2,7 +2,7 @@
 //! is read-only. redb writes when it opens a file: that is kept in memory.
 //! Never here: a change of the file.
 
-use crate::store::file::directory::Backend;
+use crate::store::file::backend::Backend;
 use crate::store::lock::{read, write};
 use redb::StorageBackend;
 use std::io;

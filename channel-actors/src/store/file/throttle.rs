@@ -6,7 +6,8 @@
 //! only counted; the pauses are between insertions ([`Paced::rest`]) and within the commit, which holds none.
 
 use crate::limits::CHECKPOINT_PAUSE_MAX;
-use crate::store::file::directory::{Backend, locks_of};
+use crate::store::file::backend::Backend;
+use crate::store::file::directory::locks_of;
 use redb::StorageBackend;
 use std::io;
 use std::sync::Arc;

@@ -10,8 +10,9 @@
 
 use crate::runtime::mutants::{Mutant, planted};
 use crate::store::error::StoreError;
+use crate::store::file::backend::Backend;
 use crate::store::file::check::{CHECK_BYTES, Check, check, under};
-use crate::store::file::directory::{Backend, WalFile};
+use crate::store::file::directory::WalFile;
 use crate::store::{BlockRecord, FORMAT};
 use bytes::Bytes;
 use ledger_classes::primitives::hash::Hash;

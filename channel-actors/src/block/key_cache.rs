@@ -1,0 +1,19 @@
+//! The keys of recent senders that a thread has met: a key is decoded once and used for many signatures.
+
+use ledger_classes::keys::KeyCache;
+use std::cell::RefCell;
+
+thread_local! {
+    /// Keys of recent senders, of all channels: bounded by the threads of the pool and not by the channels.
+    static KEYS: RefCell<KeyCache> = RefCell::new(keys());
+}
+
+/// A simulation sends the same transactions in every run.
+fn keys() -> KeyCache {
+    if cfg!(feature = "simulation") { KeyCache::remembering() } else { KeyCache::default() }
+}
+
+/// Gives the keys of recent senders that this thread has met.
+pub(crate) fn with_keys<T>(work: impl FnOnce(&mut KeyCache) -> T) -> T {
+    KEYS.with_borrow_mut(work)
+}
