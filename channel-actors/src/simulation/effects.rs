@@ -152,7 +152,9 @@ impl World {
             self.clock.after(delay, Event::Recorded(ticket));
         }
         for (_, bytes) in said {
-            let ticket = bytes.as_slice().try_into().map_or(Ticket::MAX, Ticket::from_le_bytes);
+            // Behind the byte that says to whom.
+            let ticket =
+                bytes.get(1..).and_then(|bytes| bytes.try_into().ok()).map_or(Ticket::MAX, Ticket::from_le_bytes);
             self.promised(ticket, recorded)?;
             let delay = self.delay(5);
             self.clock.after(delay, Event::Message(bytes));

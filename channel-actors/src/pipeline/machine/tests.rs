@@ -404,8 +404,8 @@ fn when_an_engine_wants_to_be_woken_is_asked_for_until_it_was() {
         let of = |effect| if let Effect::WakeAt(time) = effect { Some(time.millis_since(NOW)) } else { None };
         effects.into_iter().filter_map(of).collect()
     };
-    assert_eq!(wakes(Input::Message { from, bytes: vec![50] }, 0), [50]);
-    assert_eq!(wakes(Input::Message { from, bytes: vec![20] }, 0), [20]);
+    assert_eq!(wakes(Input::Message { from, bytes: vec![TO_ORDERING, 50] }, 0), [50]);
+    assert_eq!(wakes(Input::Message { from, bytes: vec![TO_ORDERING, 20] }, 0), [20]);
     assert_eq!(wakes(Input::Tick, 10), [20]);
     assert_eq!(wakes(Input::Tick, 20), [50]);
     assert_eq!(wakes(Input::Tick, 49), [50]);
