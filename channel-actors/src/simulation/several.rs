@@ -152,7 +152,7 @@ pub fn run_several(
 }
 
 fn run(seed: u64, make: &dyn Fn(Start<'_>) -> Box<dyn OrderingEngine>) -> Result<Together, String> {
-    let prepared = &OF_SEVERAL[usize::from(seed % 2 == 0)];
+    let prepared = &OF_SEVERAL[usize::from(seed.is_multiple_of(2))];
     let peer = |number: u8| Peer {
         key: Arc::new(seal_key(number)),
         machine: Machine::default(),
