@@ -5,7 +5,7 @@
 //! hashed, so the order is a rule of ours: nothing here asks the path library, and what it said does not matter.
 //!
 //! What is good is hashed, too. So of a path that the library takes what the library alone has looked at is looked at here
-//! again ([`recheck`]): a release that takes more changes nothing. That a name lies within a CA's name constraints is the
+//! again (`recheck`): a release that takes more changes nothing. That a name lies within a CA's name constraints is the
 //! library's word alone.
 
 use crate::{
