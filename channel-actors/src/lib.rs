@@ -1,6 +1,6 @@
 //! The channels of a peer: each a machine with ordering above a store of its own, and the registry of them.
 //!
-//! The rooms, ground first: [`runtime`] (threads, tasks, memory, metrics, life cycle), [`store`] (files, log, state),
+//! The rooms: [`runtime`] (threads, tasks, memory, metrics, life cycle), [`store`] (files, log, state),
 //! [`block`] (whole blocks: execute, append, replay, verify offline), [`pipeline`] (from a submission to a committed
 //! block), `delivery` (what readers and subscribers get), `channel` (one channel as the peer holds it), [`peer`] (all of
 //! them). What a channel decides is decided by the pure machine in `pipeline/machine.rs`; `pipeline/effects.rs` is the loop

@@ -201,6 +201,7 @@ pub fn run_twice(seed: u64, mutant: Option<Mutant>) -> Report {
 
 fn run_once(seed: u64, mutant: Option<Mutant>, looks: bool, lines: bool) -> Report {
     let mut world = world::World::new(seed, mutant, looks, lines);
+    crate::block::key_cache::remember();
     PLANTED.set(mutant);
     // What is asserted in the code that serves counts, too.
     let ran = catch_unwind(AssertUnwindSafe(|| world.run()));

@@ -1,4 +1,4 @@
-//! What tests of the cores quota: a channel in a temporary directory, signed transactions, submissions, a seeded
+//! What tests of the cores share: a channel in a temporary directory, signed transactions, submissions, a seeded
 //! random generator.
 
 use crate::block::execute;

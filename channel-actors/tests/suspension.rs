@@ -87,7 +87,7 @@ async fn hundreds_of_channels_that_rest_hold_no_files_and_little_memory() {
     for number in 0..CHANNELS {
         registry.create(config(format!("idle-{number}"))).await.expect("made");
     }
-    assert_eq!(files(folder.path()), 2, "all others rest");
+    assert_eq!(files(folder.path()), 2, "all others are suspended");
     assert!(registry.list().iter().all(|channel| channel.state() == LifeCycle::Serving));
     registry.drain().await;
     drop((registry, first));

@@ -17,7 +17,7 @@ pub const ACTIONS_MIN: usize = 2;
 pub const SIGNATURES_MAX: usize = 32;
 /// Bytes of a transaction's memo.
 pub const MEMO_BYTES_MAX: usize = 256;
-/// Milliseconds that `valid_until` may lie ahead of block time: 24 hours (DESIGN, Formats).
+/// Milliseconds that `valid_until` may lie ahead of block time: 24 hours.
 pub const VALIDITY_MS_MAX: u64 = 24 * 60 * 60 * 1000;
 /// Transactions of one block.
 pub const BLOCK_TRANSACTIONS_MAX: usize = 16_384;

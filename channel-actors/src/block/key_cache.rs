@@ -5,12 +5,19 @@ use std::cell::RefCell;
 
 thread_local! {
     /// Keys of recent senders, of all channels: bounded by the threads of the pool and not by the channels.
-    static KEYS: RefCell<KeyCache> = RefCell::new(keys());
+    static KEYS: RefCell<KeyCache> = RefCell::default();
 }
 
-/// A simulation sends the same transactions in every run.
-fn keys() -> KeyCache {
-    if cfg!(feature = "simulation") { KeyCache::remembering() } else { KeyCache::default() }
+/// From now on this thread remembers signatures that it found valid, too: a simulation sends the same transactions in
+/// every run. No thread of a peer does.
+#[cfg(any(test, feature = "simulation"))]
+pub(crate) fn remember() {
+    thread_local! {
+        static REMEMBERS: std::cell::Cell<bool> = const { std::cell::Cell::new(false) };
+    }
+    if !REMEMBERS.replace(true) {
+        KEYS.set(KeyCache::remembering());
+    }
 }
 
 /// Gives the keys of recent senders that this thread has met.

@@ -89,7 +89,7 @@ pub(crate) struct Inner {
     pub(crate) slot: Slot,
     /// What could be read of a channel that could not be opened.
     pub(crate) remains: OnceLock<Remains>,
-    /// Read-locked by who looks at files that are suspended. A store that is kept for that: its state was made in memory.
+    /// Read-locked by who looks at files of a channel that is suspended. A store that is kept for that: its state was made in memory.
     looking: RwLock<Option<ChannelStore>>,
     pub(crate) registry: Weak<dyn Opens>,
     /// True when its opening has come to an end, good or bad.
@@ -190,7 +190,7 @@ impl ChannelHandle {
 
     /// What its files take of the disk, and may. Blocking, for some microseconds.
     pub fn disk_use(&self) -> DiskUse {
-        // Nothing writes to files that are suspended.
+        // Nothing writes to files of a channel that is suspended.
         self.0.quota.used(if self.is_suspended() { Duration::MAX } else { SHARE_SHOWN })
     }
 
@@ -234,7 +234,7 @@ impl ChannelHandle {
         self.on_store(false, move |store| work(&Reader::new(store, shared.as_deref())?)).await
     }
 
-    /// [`Self::read`] of somebody who looks at many channels, one after the other: one that is suspended is suspended again.
+    /// [`Self::read`] of somebody who looks at many channels, one after the other: one that was suspended is suspended again afterwards.
     ///
     /// # Errors
     /// As those of [`Self::read`].
@@ -266,7 +266,7 @@ impl ChannelHandle {
         read_only && self.state() == LifeCycle::Serving && self.0.slot.activity() == Activity::Suspended
     }
 
-    /// Looks at files that are suspended, and leaves them as they are. Whoever opens them waits for that. Blocking.
+    /// Looks at files of a channel that is suspended, and leaves them as they are. Whoever opens them waits for that. Blocking.
     fn look<R>(&self, work: impl FnOnce(&ChannelStore) -> Result<R, ReadError>) -> Result<R, Unavailable> {
         let stopped = |reason: String| Unavailable::Stopped { reason };
         let kept = self.0.looking.read().unwrap_or_else(PoisonError::into_inner);
@@ -392,7 +392,7 @@ impl ChannelHandle {
     }
 
     /// Blocks from a height on as the log holds them, up to the newest committed one: at least one if there is one, `most`
-    /// of them, and about [`COPY_TURN_BYTES`]. For copies: one that is suspended is suspended again.
+    /// of them, and about [`COPY_TURN_BYTES`]. For copies: one that was suspended is suspended again afterwards.
     ///
     /// # Errors
     /// The channel is not open, too busy, or broken.

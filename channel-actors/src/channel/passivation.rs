@@ -1,17 +1,17 @@
 //! Whether a channel is active, with its files open and its actor running, or suspended, with neither.
 //!
 //! Pure: [`Passivation`] is told what happens and says what is to be done. Whoever needs the files of a channel that is
-//! suspended waits until it works; nothing is ever refused for it. Always: the files are open in [`Activity::Active`],
-//! and nobody but one opening or one closing touches them in any other stage.
+//! suspended waits until it is active; nothing is ever refused for it. Always: the files are open in [`Activity::Active`],
+//! and nobody but one opening or one closing touches them in any other state.
 
 use std::time::{Duration, Instant};
 
-/// Where a channel is between work and passivation.
+/// Where a channel is between active and suspended.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Activity {
-    /// Its files are open and its actors run.
+    /// Its files are open and its actor runs.
     Active,
-    /// It is suspended: its actors end, its files are closed.
+    /// It is being suspended: its actor ends, its files are closed.
     Suspending,
     /// Its files are closed.
     Suspended,
@@ -30,7 +30,7 @@ pub(crate) enum Need {
     Resume,
 }
 
-/// The state between work and passivation.
+/// Where the channel is, and what it needs to decide.
 #[derive(Clone, Debug)]
 pub(crate) struct Passivation {
     activity: Activity,
@@ -99,7 +99,7 @@ impl Passivation {
         again
     }
 
-    /// Its files are open and its actors run.
+    /// Its files are open and its actor runs.
     pub(crate) fn resumed(&mut self) {
         debug_assert!(matches!(self.activity, Activity::Resuming | Activity::Suspended));
         self.activity = Activity::Active;
@@ -114,7 +114,7 @@ mod tests {
     const AFTER: Duration = Duration::from_secs(60);
 
     #[test]
-    fn rest_begins_a_while_after_the_last_use_and_at_once_after_a_brief_one() {
+    fn suspension_begins_a_while_after_the_last_use_and_at_once_after_a_brief_one() {
         let began = Instant::now();
         let mut passivation = Passivation::new();
         assert_eq!(passivation.need(began, false), Need::Resume);

@@ -17,6 +17,8 @@ use crate::runtime::life::LifeCycle;
 use actix::dev::SendError;
 use ledger_classes::formats::transaction::{Envelope, SignedBy};
 use std::cell::RefCell;
+use std::marker::PhantomData;
+use std::rc::Rc;
 use std::sync::Arc;
 use std::time::Instant;
 use tokio::task::yield_now;
@@ -32,8 +34,8 @@ thread_local! {
     static GATHERED: RefCell<Vec<(ChannelHandle, Vec<Submitted>)>> = const { RefCell::new(Vec::new()) };
 }
 
-/// The duty to pass on what a thread has gathered for a channel: done when it is dropped.
-struct Gathers(ChannelHandle);
+/// The duty to pass on what a thread has gathered for a channel: done when it is dropped, on that thread.
+struct Gathers(ChannelHandle, PhantomData<Rc<()>>);
 
 impl Gathers {
     /// Adds what is posted. None, where somebody has the duty already.
@@ -46,7 +48,7 @@ impl Gathers {
                 }
                 None => {
                     gathered.push((channel.clone(), arrivals));
-                    Some(Self(channel.clone()))
+                    Some(Self(channel.clone(), PhantomData))
                 }
             }
         })
@@ -55,11 +57,13 @@ impl Gathers {
 
 impl Drop for Gathers {
     fn drop(&mut self) {
-        let found = GATHERED.with_borrow_mut(|gathered| {
+        // A thread that ends drops what its tasks hold when what it has gathered is gone: whoever waits is told so.
+        let found = GATHERED.try_with(|gathered| {
+            let mut gathered = gathered.borrow_mut();
             let place = gathered.iter().position(|(known, _)| Arc::ptr_eq(&known.0, &self.0.0))?;
             Some(gathered.swap_remove(place))
         });
-        if let Some((channel, arrivals)) = found {
+        if let Ok(Some((channel, arrivals))) = found {
             // Whoever waits was told with the refusal.
             let _ = channel.pass_on(arrivals);
         }

@@ -41,7 +41,7 @@ pub(crate) struct Slot(Mutex<SlotInner>);
 
 struct SlotInner {
     passivation: Passivation,
-    /// There in the stages working and, until the actors have agreed, settling.
+    /// There while it is active and, until the actor has agreed, while it is being suspended.
     work: Option<Work>,
     /// Submissions that wait for the actors.
     queue: Vec<Submit>,

@@ -25,7 +25,7 @@ struct Kept {
 }
 
 impl Links {
-    /// Within what all channels quota.
+    /// Within what all channels share.
     pub(crate) fn new(memory: &Arc<Pool>) -> Self {
         Self { kept: Mutex::default(), counted: Counted::new(memory, 0) }
     }

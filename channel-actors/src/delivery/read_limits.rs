@@ -82,13 +82,13 @@ mod tests {
         let of = |fill: &mut dyn FnMut(&str, Option<&str>) -> usize, organization: Option<&str>| -> Vec<usize> {
             (0..6).map(|number| fill(&format!("{organization:?} {number}"), organization)).collect()
         };
-        assert_eq!(of(&mut fill, Some("batcher")), [128, 128, 128, 128, 0, 0]);
+        assert_eq!(of(&mut fill, Some("dealer")), [128, 128, 128, 128, 0, 0]);
         assert_eq!(of(&mut fill, None), [128, 128, 128, 128, 0, 0]);
         assert_eq!(fill("bank", Some("bank")), READS_OF_CALLER_MAX, "another organization has its own");
         for number in 0..4 {
             let stranger = Asker::named(&format!("None {number}"));
-            let batcher = Asker::named(&format!("Some(\"batcher\") {number}")).of("batcher");
-            (0..READS_OF_CALLER_MAX).for_each(|_| (reads.give_back(stranger), reads.give_back(batcher)).0);
+            let dealer = Asker::named(&format!("Some(\"dealer\") {number}")).of("dealer");
+            (0..READS_OF_CALLER_MAX).for_each(|_| (reads.give_back(stranger), reads.give_back(dealer)).0);
         }
         (0..READS_OF_CALLER_MAX).for_each(|_| reads.give_back(Asker::named("bank").of("bank")));
         assert!(reads.callers.is_empty() && reads.organizations.is_empty());

@@ -24,7 +24,7 @@ use std::sync::Arc;
 pub struct Reader<'a> {
     view: StateView,
     store: &'a ChannelStore,
-    /// What readers of the channel quota.
+    /// What readers of the channel share.
     shared: Option<&'a Shared>,
 }
 

@@ -234,7 +234,7 @@ pub struct Entry {
     /// The file beside its seal key.
     pub incarnation: PathBuf,
     /// The authorities' folder, if it has one. It has a fence of its own, of which only the place counts: the channels may
-    /// be on a volume that two copies of the peer's directory quota.
+    /// be on a volume that two copies of the peer's directory share.
     pub authorities: PathBuf,
     /// An operator says that the directory was moved here, and that nobody seals with its key elsewhere.
     pub moved: bool,

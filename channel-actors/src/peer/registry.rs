@@ -146,7 +146,7 @@ const CHECKPOINT_NICE: i32 = 5;
 /// Threads that make stores and open them. Apart from the others: replaying a long log takes minutes, during which the
 /// channels that serve already must not wait.
 const OPENING_THREADS: usize = 2;
-/// Threads that open stores of channels that rested. Apart from the others: somebody waits for each.
+/// Threads that open stores of channels that resume. Apart from the others: somebody waits for each.
 const RESUMING_THREADS: usize = 2;
 /// Threads that answer queries.
 const READING_THREADS: usize = 4;
@@ -216,7 +216,7 @@ impl ChannelRegistry {
             made: watch::Sender::new(0),
             files,
         });
-        registry.disk.quota(registry.options.memory.stores.clone());
+        registry.disk.share(registry.options.memory.stores.clone());
         registry.hear_of_broken_jobs();
         if entered.as_ref().is_some_and(|entered| entered.fenced.is_some()) {
             registry.disk.fence();

@@ -5,7 +5,7 @@
 //! waited `block_age_ms_max`; otherwise it grows until the disk is done. A due timer alone is reason enough.
 //! Each id is under way once: a second submission of it waits for the same outcome, and keeps its credit as long as
 //! it waits, so that one id sent for ever fills no memory.
-//! What a block has room for goes in the order of arrival; beyond, organizations and senders have turns (`runtime/pool.rs`).
+//! What a block has room for goes in the order of arrival; beyond, organizations and senders have turns (`collector/pool.rs`).
 
 use crate::block::execute::Offered;
 use crate::limits::{EAGER_BLOCK_TRANSACTIONS_MAX, EAGER_BLOCK_TRANSACTIONS_MIN, OFFER_FACTOR, PIPELINE_DEPTH};
@@ -120,7 +120,7 @@ impl Collector {
             self.turn += 1;
             let fresh = self.take(flights, now);
             effects.extend((!fresh.is_empty()).then_some(CollectorEffect::Witness(fresh)));
-            effects.extend(self.doubt(maybe_committed));
+            effects.extend(self.look_up(maybe_committed));
         }
         effects.extend(self.cut(now));
         effects
@@ -173,7 +173,7 @@ impl Collector {
     }
 
     /// These would be refused today. What is under way has its outcome to come; what is not may have been committed.
-    fn doubt(&mut self, maybe_committed: Vec<OutcomeLookup>) -> Vec<CollectorEffect> {
+    fn look_up(&mut self, maybe_committed: Vec<OutcomeLookup>) -> Vec<CollectorEffect> {
         let (mut others, mut replies) = (Vec::new(), Vec::new());
         for lookup in maybe_committed {
             match self.under_way.get_mut(&lookup.id) {
@@ -188,7 +188,7 @@ impl Collector {
                 None => others.push(lookup),
             }
         }
-        replied(replies).into_iter().chain(recalled(others)).collect()
+        replied(replies).into_iter().chain(looked_up(others)).collect()
     }
 
     /// Execution found these in the index.
@@ -199,7 +199,7 @@ impl Collector {
             let those = std::iter::once(first).chain(others);
             lookups.extend(those.map(|(waiter, credit)| OutcomeLookup { id, waiter, credit, refusal: None }));
         }
-        recalled(lookups).into_iter().collect()
+        looked_up(lookups).into_iter().collect()
     }
 
     /// Blocks under way will not be, and with them what was offered for the newest if that had not executed. All of it waits
@@ -329,7 +329,7 @@ impl Collector {
     }
 }
 
-fn recalled(lookups: Vec<OutcomeLookup>) -> Option<CollectorEffect> {
+fn looked_up(lookups: Vec<OutcomeLookup>) -> Option<CollectorEffect> {
     (!lookups.is_empty()).then_some(CollectorEffect::OutcomeLookup(lookups))
 }
 

@@ -47,7 +47,7 @@ impl Default for StoreMemory {
     }
 }
 
-/// Bytes that all channels quota.
+/// Bytes that all channels share.
 #[derive(Debug)]
 pub struct Pool {
     max: usize,

@@ -283,7 +283,7 @@ pub async fn blocking<T: Send + 'static>(work: impl FnOnce() -> T + Send + 'stat
 }
 
 /// From now on this thread gives way to others of the peer who want a processor too: each 5 of `nice` leave it a third of
-/// the quota. Where the system does not know that of threads, it is like others.
+/// the share. Where the system does not know that of threads, it is like others.
 pub(crate) fn give_way(nice: i32) {
     GIVES_WAY.set(nice > 0);
     // On Linux a thread's own matter. Without the right to it the work is only less polite.

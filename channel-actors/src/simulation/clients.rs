@@ -24,7 +24,7 @@ pub(super) const CLIENTS: usize = 5;
 /// Transactions of each, at most.
 pub(super) const EACH: usize = 500;
 
-/// What all runs quota: the configuration, and transactions that are signed once.
+/// What all runs share: the configuration, and transactions that are signed once.
 pub(super) struct Prepared {
     pub(super) config: ChannelConfig,
     pub(super) channel: Hash,

@@ -145,6 +145,7 @@ pub fn run_several(
     mutant: Option<Mutant>,
     make: &dyn Fn(Start<'_>) -> Box<dyn OrderingEngine>,
 ) -> Result<Together, String> {
+    crate::block::key_cache::remember();
     PLANTED.set(mutant);
     let together = run(seed, make);
     PLANTED.set(None);

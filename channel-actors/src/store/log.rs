@@ -116,9 +116,9 @@ impl Log {
         let nodes = next.append(merkle::leaf_hash(&record.header_hash.0));
         let database = read(&self.database);
         let database = database.as_ref().ok_or(StoreError::Closed)?;
-        let journalled = writer.wal.put(&block).map_err(|error| self.latch.hold(error))?;
+        let in_wal = writer.wal.put(&block).map_err(|error| self.latch.hold(error))?;
         let newest = Arc::new(Newest { block, nodes });
-        if journalled {
+        if in_wal {
             Arc::make_mut(&mut write(&self.tail)).push(newest);
         } else {
             self.write_through(database, &mut writer, Some(newest))?;

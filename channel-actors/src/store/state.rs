@@ -1,4 +1,4 @@
-//! `state.redb` and the memtables of memory above it: what a channel's state is at each height that someone reads.
+//! `state.redb` and the memtables above it: what a channel's state is at each height that someone reads.
 //!
 //! Reads go through the active memtable (written by [`State::apply`]), the frozen memtable (being written to disk, or
 //! already there and kept as a cache of recent values) and the file, in this order. Each value in a memtable carries

@@ -23,6 +23,7 @@ use crate::state::participant::CertificatePaths;
 use crate::state::tree::{Pages, StateTree};
 use crate::state::view::{Overlay, ReadError, ReadView, Writes};
 use crate::{execution, limits, merkle, rules};
+use std::collections::BTreeMap;
 use std::sync::Arc;
 
 /// What a block is executed above.
@@ -434,6 +435,7 @@ fn sift(above: &Above<'_>, config: &ChannelConfig, offered: Vec<VerifiedTransact
     let mut known = above.ids.have(&offered)?;
     repeated(&ids).for_each(|place| known[place as usize] = true);
     let (mut room, mut bytes_left) = (limits.block_transactions_max, limits.block_bytes_max as usize);
+    let mut proposals = BTreeMap::new();
     let mut judge = |known: bool, transaction: &VerifiedTransaction| -> Result<Sieve, ReadError> {
         if known {
             return Ok(Sieve::Known);
@@ -441,7 +443,7 @@ fn sift(above: &Above<'_>, config: &ChannelConfig, offered: Vec<VerifiedTransact
         if let Err(beyond) = check_size(limits, 0, transaction) {
             return Ok(Sieve::Refused(Refused::Limits(oversize(beyond))));
         }
-        if let Some(refused) = ahead_of_rules(above, config.rules, transaction)? {
+        if let Some(refused) = ahead_of_rules(above, config.rules, transaction, &mut proposals)? {
             return Ok(Sieve::Refused(refused));
         }
         Ok(match (room.checked_sub(1), bytes_left.checked_sub(transaction.envelope().len())) {
@@ -481,6 +483,7 @@ fn ahead_of_rules(
     above: &Above<'_>,
     in_force: u32,
     transaction: &VerifiedTransaction,
+    proposals: &mut BTreeMap<Hash, bool>,
 ) -> Result<Option<Refused>, ReadError> {
     let actions = &transaction.transaction().actions;
     if transaction.since() > in_force {
@@ -491,8 +494,16 @@ fn ahead_of_rules(
     for action in actions {
         let ahead = match action {
             Action::ChannelPropose(proposed) => rules::is_ahead(&proposed.changes),
-            Action::ChannelApprove(approved) => execution::channel::changes(above.view, &approved.proposal)?
-                .is_some_and(|changes| rules::is_ahead(&changes)),
+            // Each proposal is read once, however many approve it: nothing of this is counted against a budget.
+            Action::ChannelApprove(approved) => match proposals.get(&approved.proposal) {
+                Some(ahead) => *ahead,
+                None => {
+                    let changes = execution::channel::changes(above.view, &approved.proposal)?;
+                    let ahead = changes.is_some_and(|changes| rules::is_ahead(&changes));
+                    proposals.insert(approved.proposal, ahead);
+                    ahead
+                }
+            },
             _ => false,
         };
         if ahead {

@@ -114,10 +114,12 @@ pub(crate) fn recheck(path: &[Certificate<'_>]) -> Result<(), PathError> {
     check_purposes(path)
 }
 
-/// RFC 5280 §4.2.1.12: a CA that names purposes, the root too, names this one.
+/// RFC 5280 §4.2.1.12: a CA between leaf and root that names purposes names this one. A root is trusted for what its channel
+/// lists it for: what its own certificate says of purposes binds nobody (§6.2), or which of two certificates of one root is
+/// met first would decide.
 fn check_purposes(path: &[Certificate<'_>]) -> Result<(), PathError> {
     let for_others = |ca: &Certificate<'_>| ca.extended_key_usage().is_some_and(|purposes| !purposes.client_auth);
-    if path.iter().skip(1).any(for_others) { Err(PathError::Usage) } else { Ok(()) }
+    if path.iter().skip(1).rev().skip(1).any(for_others) { Err(PathError::Usage) } else { Ok(()) }
 }
 
 /// RFC 5280 §6.1.3 (a)(1).

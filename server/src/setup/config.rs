@@ -496,7 +496,7 @@ mod tests {
             ("[limits]\nchannel_bytes_max = 1000", &[], "limits.channel_bytes_max: 0 for a quarter"),
             ("[limits]\nbody_bytes_max = 100000000", &[], "at most a sixteenth of limits.memory_bytes_max"),
             ("[channels]\ncheckpoint_interval_ms = 1", &[], "10 to 600000"),
-            ("[channels]\nrest_after_ms = 86400001", &[], "0 to 86400000"),
+            ("[channels]\nsuspend_after_ms = 86400001", &[], "0 to 86400000"),
             ("[metrics]\nlisten = 'here'", &[], "metrics.listen"),
             ("crl_peers = 'http://peer-2:7100'", &[], "crl_peers"),
             ("", &[("CHANCERY_LISTEN", "nowhere")], "CHANCERY_LISTEN"),

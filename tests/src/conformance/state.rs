@@ -1,4 +1,4 @@
-//! `conformance state`: what keys have in a state, through `state_tree::Proof::verify`; and vectors for others.
+//! `conformance state`: what keys have in a state, through `state::tree::Proof::verify`; and vectors for others.
 
 use super::answer_lines;
 use ledger_classes::formats::blinding::{Blinder, BlindingSeed};

@@ -381,7 +381,7 @@ async fn what_expires_while_its_block_waits_for_the_disk_is_committed() {
     let valid_until = client::now().plus_millis(3_000);
     let soon = Transaction { valid_until, ..transaction(id, vec![append("tests.late", "soon over")]) };
     let envelope = Envelope::sign_binary(&soon, &[&key(1)]);
-    // A channel that rests would open its files on a disk that stalls.
+    // A channel that is suspended would open its files on a disk that stalls.
     let first = signed(id, 1, vec![append("tests.late", "first")]);
     connection.submit("main", &first, Wait::Committed).await.expect("in time");
     File::create(&shim.stall).expect("a file");

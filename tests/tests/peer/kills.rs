@@ -142,7 +142,7 @@ impl Run {
         };
         let began = Instant::now();
         let interval = interval.to_string();
-        // With a millisecond channels rest between two transactions, and a kill comes while files open and close.
+        // With a millisecond channels are suspended between two transactions, and a kill comes while files open and close.
         let suspend_after = self.random.of(&["1", "10", "60000"]);
         let variables = [
             ("CHANCERY_CHANNELS_CHECKPOINT_INTERVAL_MS", &*interval),

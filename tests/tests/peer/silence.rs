@@ -25,14 +25,14 @@ const TASKS: [&str; 21] = [
     "read",
     "reload",
     "renewal",
-    "rest",
+    "resume",
     "revocations",
     "store",
+    "suspend",
     "timers",
     "trust",
     "upkeep",
     "verify",
-    "wake",
 ];
 
 const METRICS: (&str, &str) = ("CHANCERY_METRICS_LISTEN", "127.0.0.1:0");

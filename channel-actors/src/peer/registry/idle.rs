@@ -57,7 +57,7 @@ impl ChannelRegistry {
             .suspend_after
             .map_or(SUSPEND_LOOK_MAX, |after| after / 4)
             .clamp(SUSPEND_LOOK_MIN, SUSPEND_LOOK_MAX);
-        let (for_rest, for_timers) = (Arc::downgrade(self), Arc::downgrade(self));
+        let (for_sweep, for_timers) = (Arc::downgrade(self), Arc::downgrade(self));
         // Without a pause that is given only those are suspended whose disk was read-only as the peer began.
         self.options.tasks.start_in(&self.arbiter(), "timers", move || {
             let registry = for_timers.clone();
@@ -72,8 +72,8 @@ impl ChannelRegistry {
             }
         });
         let Some(after) = self.options.suspend_after else { return };
-        self.options.tasks.start_in(&self.arbiter(), "rest", move || {
-            let registry = for_rest.clone();
+        self.options.tasks.start_in(&self.arbiter(), "suspend", move || {
+            let registry = for_sweep.clone();
             async move {
                 let (slots, mut looks) = (Arc::new(Semaphore::new(SUSPENDING_MAX)), looks(pause));
                 loop {
@@ -216,7 +216,7 @@ impl ChannelRegistry {
         }
     }
 
-    /// Wakes those channels whose timers are due.
+    /// Resumes those channels whose timers are due.
     fn resume_due(self: &Arc<Self>) {
         // An opening needs a disk that takes writes, and so does the timer's block.
         if self.disk.trouble().is_some() {

@@ -27,7 +27,7 @@ pub(super) enum Why {
     Made(oneshot::Sender<()>),
     /// The channel starts with the peer.
     Start(Start),
-    /// It rested, and somebody needs it.
+    /// It was suspended, and somebody needs it.
     Resume,
 }
 /// How a channel starts.

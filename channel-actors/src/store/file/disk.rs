@@ -86,7 +86,7 @@ struct DiskShared {
     trouble: watch::Sender<Option<DiskTrouble>>,
     inner: Mutex<DiskInner>,
     changed: Condvar,
-    /// What the stores on it quota.
+    /// What the stores on it share.
     memory: OnceLock<StoreMemory>,
 }
 
@@ -141,7 +141,7 @@ impl Disk {
     }
 
     /// From now on stores that are opened on it share this memory.
-    pub(crate) fn quota(&self, memory: StoreMemory) {
+    pub(crate) fn share(&self, memory: StoreMemory) {
         self.0.memory.get_or_init(|| memory);
     }
 
@@ -269,12 +269,12 @@ pub(crate) struct Waiting {
 }
 
 /// A write-ahead log whose writes wait for room.
-struct WaitingJournal {
+struct WaitingWal {
     file: Box<dyn WalFile>,
     disk: Disk,
 }
 
-impl WalFile for WaitingJournal {
+impl WalFile for WaitingWal {
     fn open(&self) -> Result<Option<Backend>, StoreError> {
         self.file.open().map(|backend| backend.map(|backend| self.disk.waiting(backend)))
     }
@@ -302,7 +302,7 @@ impl StoreFiles for Waiting {
     }
 
     fn wal(&self) -> Box<dyn WalFile> {
-        Box::new(WaitingJournal { file: self.files.wal(), disk: self.disk.clone() })
+        Box::new(WaitingWal { file: self.files.wal(), disk: self.disk.clone() })
     }
 
     fn open_state(&self) -> Result<Backend, StoreError> {

@@ -1,4 +1,4 @@
-//! Checkpoints: the memtable of memory written to `state.redb` in key order, together with the height it reflects.
+//! Checkpoints: a memtable written to `state.redb` in key order, together with the height it reflects.
 //!
 //! It goes to the disk in pieces, with pauses (`store/file/throttle.rs`). Blocks are applied meanwhile, into a fresh
 //! memtable: only the exchange of the memtables waits for a block that is being applied, and the other way round. The
@@ -50,7 +50,7 @@ impl State {
             let reflects = Reflects { height, header_hash, tree: tree.clone() };
             let database = read(&self.database);
             let (database, paced) = database.as_ref().zip(self.paced.upgrade()).ok_or(StoreError::Closed)?;
-            catching(|| self.write_layer(database, &paced, &memtable, &reflects))
+            catching(|| self.write_memtable(database, &paced, &memtable, &reflects))
                 .map_err(StoreError::disk("writing a checkpoint"))
         });
         result.map_err(|error| self.latch.hold(error))?;
@@ -86,7 +86,7 @@ impl State {
         (memtable, inner.tree.clone(), inner.applied)
     }
 
-    fn write_layer(
+    fn write_memtable(
         &self,
         database: &Database,
         paced: &Paced,

@@ -164,7 +164,7 @@ fn transactions_of_a_block_that_is_being_applied_are_not_visible() {
 }
 
 #[test]
-fn a_transaction_is_found_in_each_layer() {
+fn a_transaction_is_found_in_each_memtable() {
     let directory = tempfile::tempdir().unwrap();
     let store = filled(directory.path(), 2);
     store.checkpoint().unwrap(); // 0 and 1 on disk and in the frozen memtable

@@ -488,7 +488,7 @@ fn whatever_one_thing_is_broken_the_block_is_refused_with_the_reason_of_its_rule
     let left: Vec<&str> =
         Invalid::ALL.iter().filter(|(number, _)| !met.contains(number)).map(|(_, name)| *name).collect();
     // Bytes are decoded before; the budget takes a state of its own (`execution/budget_tests.rs`); a record of who orders
-    // comes with a proof (`proof/tests.rs`), and is that of the state here.
+    // comes with a proof (`formats/proof/tests.rs`), and is that of the state here.
     // Rules of a later build take such a state, too (`tests.rs`).
     let elsewhere = ["malformed", "unknown-rules", "orderers", "budget-used", "transaction-ahead-of-rules"];
     // So do policies of witnesses (`witnesses.rs`).

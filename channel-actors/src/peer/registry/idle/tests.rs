@@ -78,7 +78,7 @@ fn config(name: &str) -> ChannelConfig {
 }
 
 /// Waits until a channel is suspended.
-async fn rested(channel: &ChannelHandle) {
+async fn suspended(channel: &ChannelHandle) {
     loop {
         let (activity, change) = channel.0.slot.next_change();
         if activity == Activity::Suspended {
@@ -134,14 +134,14 @@ async fn client(channel: ChannelHandle, number: u8, mut random: Random) -> Vec<S
                 let height = random.below(channel.tip().height as usize + 1) as u64;
                 assert_eq!(channel.block(height).await.expect("readable").expect("there").block.header.height, height);
             }
-            _ => rested_or_used(&channel).await,
+            _ => suspended_or_used(&channel).await,
         }
     }
     committed
 }
 
 /// Waits for the next change of stage, if one comes by itself.
-async fn rested_or_used(channel: &ChannelHandle) {
+async fn suspended_or_used(channel: &ChannelHandle) {
     let (activity, change) = channel.0.slot.next_change();
     if activity != Activity::Suspended {
         change.await.expect("the sender is in the slot");
@@ -149,7 +149,7 @@ async fn rested_or_used(channel: &ChannelHandle) {
 }
 
 #[actix::test]
-async fn whatever_is_asked_of_channels_that_rest_and_wake_is_done_once() {
+async fn whatever_is_asked_of_channels_that_are_suspended_and_resume_is_done_once() {
     for seed in seeds(2) {
         let peer = Peer::new();
         let registry = peer.open(Duration::ZERO);
@@ -157,7 +157,7 @@ async fn whatever_is_asked_of_channels_that_rest_and_wake_is_done_once() {
         let mut clients = Vec::new();
         for name in ["left", "right"] {
             let channel = registry.create(config(name)).await.expect("made");
-            assert!(channel.is_suspended(), "a new channel rests until it is used");
+            assert!(channel.is_suspended(), "a new channel is suspended until it is used");
             for number in 1..=3 {
                 let random = Random(random.below(usize::MAX) as u64);
                 clients.push((channel.clone(), actix::spawn(client(channel.clone(), number, random))));
@@ -176,7 +176,7 @@ async fn whatever_is_asked_of_channels_that_rest_and_wake_is_done_once() {
         }
         for name in ["left", "right"] {
             let channel = registry.by_name(name).expect("there");
-            rested(&channel).await;
+            suspended(&channel).await;
             assert_eq!((channel.queue().transactions, channel.queue().bytes), (0, 0), "seed {seed}: credits came back");
             assert_eq!(channel.state(), LifeCycle::Serving);
         }
@@ -225,13 +225,13 @@ async fn auction(channel: &ChannelHandle) -> Time {
 
 /// Between two marks it is suspended; each mark and the timer resume it.
 #[actix::test]
-async fn a_timer_wakes_a_channel_that_rests_also_after_a_restart() {
+async fn a_timer_wakes_a_channel_that_is_suspended_also_after_a_restart() {
     for restart in [false, true] {
         let peer = Peer::new();
         let mut registry = peer.open(Duration::from_millis(1));
         let mut channel = registry.create(config("main")).await.expect("made");
         let ends = auction(&channel).await;
-        rested(&channel).await;
+        suspended(&channel).await;
         if restart {
             registry.drain().await;
             registry = peer.open(Duration::from_millis(1));
@@ -247,7 +247,7 @@ async fn a_timer_wakes_a_channel_that_rests_also_after_a_restart() {
             assert_eq!(subscription.reached(height).await, Ok(height), "nobody used it");
             let block = channel.block(height).await.expect("readable").expect("there");
             assert_eq!((block.timers(), block.block.header.time), (1, due));
-            rested(&channel).await;
+            suspended(&channel).await;
             if due == ends {
                 break;
             }
@@ -298,7 +298,7 @@ async fn a_summary_is_believed_only_while_it_is_whole_and_the_log_is_the_same() 
         let channel = registry.by_name("main").expect("there");
         assert_eq!(channel.is_suspended() && channel.state() == LifeCycle::Serving, rests, "{what}");
         registry.opened().await;
-        assert!(channel.is_suspended(), "{what}: an opened one rests as well");
+        assert!(channel.is_suspended(), "{what}: an opened one is suspended as well");
         assert!(summary.exists(), "{what}");
         let height = channel.tip().height;
         done(&channel, envelope(id, 100 + height, 1)).await;
@@ -347,7 +347,7 @@ async fn a_channel_that_this_peer_does_not_order_any_more_is_known_and_halted() 
 
 /// Only somebody who makes one by hand could do this.
 #[actix::test]
-async fn a_summary_that_disagrees_with_the_log_halts_the_channel_when_it_wakes() {
+async fn a_summary_that_disagrees_with_the_log_halts_the_channel_when_it_resumes() {
     let peer = Peer::new();
     let registry = peer.open(LONG);
     let channel = registry.create(config("main")).await.expect("made");
@@ -512,7 +512,7 @@ async fn one_that_finds_no_descriptors_as_the_peer_begins_starts_when_there_are_
 }
 
 #[actix::test]
-async fn what_was_posted_to_a_channel_that_rests_is_committed_by_a_drain() {
+async fn what_was_posted_to_a_channel_that_is_suspended_is_committed_by_a_drain() {
     let peer = Peer::new();
     let registry = peer.open(LONG);
     let [busy, idle] = ["busy", "idle"].map(|name| registry.create(config(name)));
@@ -528,7 +528,7 @@ async fn what_was_posted_to_a_channel_that_rests_is_committed_by_a_drain() {
 }
 
 #[test]
-fn where_many_are_awake_they_rest_sooner() {
+fn where_many_are_active_they_are_suspended_sooner() {
     let minute = Duration::from_secs(60);
     assert_eq!(patience(minute, ACTIVE_MAX), minute);
     assert!(patience(minute, ACTIVE_MAX + 1) < minute / 10);
@@ -536,7 +536,7 @@ fn where_many_are_awake_they_rest_sooner() {
 
 /// Two peers in one directory would seal two histories: while all are suspended, no file of redb's is locked.
 #[actix::test]
-async fn a_directory_belongs_to_one_peer_also_while_all_rest() {
+async fn a_directory_belongs_to_one_peer_also_while_all_are_suspended() {
     let peer = Peer::new();
     let registry = peer.open(LONG);
     registry.create(config("main")).await.expect("made");
