@@ -99,8 +99,16 @@ pub enum ChannelError {
         why: String,
     },
     /// The files of another channel.
-    #[error("these are blocks of the channel {0}")]
-    OtherChannel(String),
+    #[error("these are blocks of the channel {is}, not of {expected}")]
+    OtherChannel {
+        /// Its name.
+        is: String,
+        /// The name that they were kept as.
+        expected: String,
+    },
+    /// A folder that has another channel's name.
+    #[error("its folder holds the channel {0}")]
+    OtherFolder(String),
     /// What was suspended is not what its log holds.
     #[error(
         "it was suspended as channel {} at block {} {}, and its log holds channel {} with block {} {}",

@@ -185,7 +185,7 @@ impl<'a> Chain<'a> {
     fn ends_as(self, name: &str) -> Result<AuditReport, ChannelError> {
         match self.report.name == name {
             true => Ok(self.report),
-            false => Err(ChannelError::OtherChannel(self.report.name)),
+            false => Err(ChannelError::OtherChannel { is: self.report.name, expected: name.into() }),
         }
     }
 }

@@ -329,7 +329,7 @@ impl ChannelRegistry {
     fn serve(&self, handle: &ChannelHandle, opened: &replay::Opened, looked_at: bool) -> Result<(), ChannelError> {
         let named = &opened.config.config.name;
         if named != handle.name() {
-            return Err(ChannelError::OtherChannel(named.clone()));
+            return Err(ChannelError::OtherFolder(named.clone()));
         }
         if matches!(handle.state(), LifeCycle::Draining | LifeCycle::Closed) {
             return Ok(());
