@@ -476,5 +476,5 @@ fn raft_orders_three_peers_by_the_trait_of_ordering_engines() {
 fn a_batch_that_only_its_origin_has_signed_is_in_no_block() {
     let failed = run_several(1, Some(Mutant::WitnessAlone), &|start| Box::new(Engine::new(start)));
     let reason = failed.expect_err("it is found");
-    assert!(reason.contains("halts") && reason.contains("vouch"), "{reason}");
+    assert!(reason.contains("halts") && reason.contains("the witnesses of batch"), "{reason}");
 }
