@@ -19,6 +19,7 @@ mod history;
 mod ids;
 mod invalid;
 mod seal;
+mod sift;
 #[cfg(test)]
 pub(crate) mod tests;
 

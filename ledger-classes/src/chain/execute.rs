@@ -4,13 +4,13 @@
 //! only verification makes one. So nothing is verified or hashed twice, and nothing can be executed that was not.
 
 use super::batches::check_batches;
+use super::sift::{Sifted, check_actions, check_ids, check_limits, places, sift};
 use super::{CommittedIds, Invalid, Parent, batches, check_link, check_seal};
-use crate::action::Action;
 use crate::execution::{BlockInput, ConfigRecord, Executed, Fate, Ran};
 use crate::formats::blinding::{Blinder, BlindingSeed};
 use crate::formats::block::{BLOCK_VERSION, Block, Header, Seal, WitnessedBatch};
 use crate::formats::config::{ChannelConfig, Limits};
-use crate::formats::detail::{Detail, Part};
+use crate::formats::detail::Detail;
 use crate::formats::outcome::ResultCode;
 use crate::formats::receipt::Receipt;
 use crate::formats::transaction::{ENVELOPE_BYTES_MAX, Envelope, TransactionError, VerifiedTransaction, verify_all};
@@ -23,7 +23,6 @@ use crate::state::participant::CertificatePaths;
 use crate::state::tree::{Pages, StateTree};
 use crate::state::view::{Overlay, ReadError, ReadView, Writes};
 use crate::{execution, limits, merkle, rules};
-use std::collections::BTreeMap;
 use std::sync::Arc;
 
 /// What a block is executed above.
@@ -303,7 +302,7 @@ fn in_block(place: u32, error: &TransactionError) -> Invalid {
     }
 }
 
-fn count(number: usize) -> u32 {
+pub(super) fn count(number: usize) -> u32 {
     u32::try_from(number).expect("a block's transactions and timers are limited")
 }
 
@@ -349,178 +348,6 @@ fn check_number(configuration: &[u8]) -> Result<(), Invalid> {
         Some(rules) if !(1..=known).contains(&rules) => Err(Invalid::UnknownRules { rules, known }),
         _ => Ok(()),
     }
-}
-
-/// Whether a transaction is of the rules in force, with all that is in it.
-pub(super) fn check_actions(in_force: u32, place: u32, transaction: &VerifiedTransaction) -> Result<(), Invalid> {
-    let needed = transaction.since();
-    match needed > in_force {
-        true => Err(Invalid::TransactionAheadOfRules { place, rules: needed }),
-        false => Ok(()),
-    }
-}
-
-/// Whether one transaction is within the channel's limits.
-fn check_size(limits: &Limits, place: u32, transaction: &VerifiedTransaction) -> Result<(), Invalid> {
-    let (bytes, actions) = (transaction.payload_bytes(), count(transaction.transaction().actions.len()));
-    if bytes > limits.payload_bytes_max {
-        return Err(Invalid::PayloadTooLarge { place, bytes, max: limits.payload_bytes_max });
-    }
-    if actions > limits.actions_max {
-        return Err(Invalid::TooManyActions { place, actions, max: limits.actions_max });
-    }
-    Ok(())
-}
-
-/// Whether the transactions of a block are within the channel's limits.
-fn check_limits(limits: &Limits, transactions: &[VerifiedTransaction]) -> Result<(), Invalid> {
-    let (number, max) = (count(transactions.len()), limits.block_transactions_max);
-    if number > max {
-        return Err(Invalid::TooManyTransactions { count: number, max });
-    }
-    let (bytes, max) = (bytes_of(transactions), limits.block_bytes_max);
-    if bytes > u64::from(max) {
-        return Err(Invalid::TooManyBytes { bytes, max });
-    }
-    (0u32..).zip(transactions).try_for_each(|(place, transaction)| check_size(limits, place, transaction))
-}
-
-fn bytes_of(transactions: &[VerifiedTransaction]) -> u64 {
-    transactions.iter().map(|transaction| transaction.envelope().len() as u64).sum()
-}
-
-/// Ids with the places of their transactions, in the order of the ids.
-fn places(transactions: &[VerifiedTransaction]) -> Vec<(Hash, u32)> {
-    let mut places: Vec<(Hash, u32)> = transactions.iter().map(VerifiedTransaction::id).zip(0u32..).collect();
-    places.sort_unstable();
-    places
-}
-
-/// The later places of ids that come twice.
-fn repeated(places: &[(Hash, u32)]) -> impl Iterator<Item = u32> + '_ {
-    places.windows(2).filter(|pair| pair[0].0 == pair[1].0).map(|pair| pair[1].1)
-}
-
-/// Whether each id of a block is new to the chain.
-fn check_ids(above: &Above<'_>, transactions: &[VerifiedTransaction]) -> Result<Vec<(Hash, u32)>, ExecutionError> {
-    let places = places(transactions);
-    let known = (0u32..).zip(above.ids.have(transactions)?).find(|(_, known)| *known).map(|(place, _)| place);
-    match known.into_iter().chain(repeated(&places)).min() {
-        None => Ok(places),
-        Some(place) => Err(Invalid::Duplicate { place, id: transactions[place as usize].id() }.into()),
-    }
-}
-
-/// What of a draft fits the block.
-struct Sifted {
-    transactions: Vec<VerifiedTransaction>,
-    /// As [`places`] gives them.
-    ids: Vec<(Hash, u32)>,
-    left: Left,
-}
-
-/// What becomes of a transaction before anything is executed.
-enum Sieve {
-    Fits,
-    Known,
-    Refused(Refused),
-    /// The block is full.
-    Later,
-}
-
-/// Leaves out what the chain has, what is above the channel's limits, and what the block has no room for.
-fn sift(above: &Above<'_>, config: &ChannelConfig, offered: Vec<VerifiedTransaction>) -> Result<Sifted, ReadError> {
-    let limits = &config.limits;
-    let ids = places(&offered);
-    let mut known = above.ids.have(&offered)?;
-    repeated(&ids).for_each(|place| known[place as usize] = true);
-    let (mut room, mut bytes_left) = (limits.block_transactions_max, limits.block_bytes_max as usize);
-    let mut proposals = BTreeMap::new();
-    let mut judge = |known: bool, transaction: &VerifiedTransaction| -> Result<Sieve, ReadError> {
-        if known {
-            return Ok(Sieve::Known);
-        }
-        if let Err(beyond) = check_size(limits, 0, transaction) {
-            return Ok(Sieve::Refused(Refused::Limits(oversize(beyond))));
-        }
-        if let Some(refused) = ahead_of_rules(above, config.rules, transaction, &mut proposals)? {
-            return Ok(Sieve::Refused(refused));
-        }
-        Ok(match (room.checked_sub(1), bytes_left.checked_sub(transaction.envelope().len())) {
-            (Some(places), Some(bytes)) => {
-                (room, bytes_left) = (places, bytes);
-                Sieve::Fits
-            }
-            // What comes after it waits, too.
-            _ => {
-                room = 0;
-                Sieve::Later
-            }
-        })
-    };
-    let verdicts = known.into_iter().zip(&offered).map(|(known, one)| judge(known, one));
-    let verdicts = verdicts.collect::<Result<Vec<Sieve>, ReadError>>()?;
-    let mut left = Left::default();
-    if verdicts.iter().all(|verdict| matches!(verdict, Sieve::Fits)) {
-        return Ok(Sifted { transactions: offered, ids, left });
-    }
-    let mut transactions = Vec::with_capacity(offered.len());
-    for (transaction, verdict) in offered.into_iter().zip(verdicts) {
-        match verdict {
-            Sieve::Fits => transactions.push(transaction),
-            Sieve::Known => left.known.push(transaction.id()),
-            Sieve::Refused(refused) => left.refused.push((transaction.id(), refused)),
-            Sieve::Later => left.deferred.push(transaction),
-        }
-    }
-    let ids = places(&transactions);
-    Ok(Sifted { transactions, ids, left })
-}
-
-/// Why a transaction may be in no block of this build's: its form is of later rules than those in force, or it would have
-/// the channel go on under rules that this build lacks.
-fn ahead_of_rules(
-    above: &Above<'_>,
-    in_force: u32,
-    transaction: &VerifiedTransaction,
-    proposals: &mut BTreeMap<Hash, bool>,
-) -> Result<Option<Refused>, ReadError> {
-    let actions = &transaction.transaction().actions;
-    if transaction.since() > in_force {
-        let ahead = actions.iter().find(|action| rules::action_since(action) > in_force);
-        let kind = ahead.map_or("transaction", Action::type_text);
-        return Ok(Some(Refused::Limits(TransactionError::UnknownAction(kind.into()))));
-    }
-    for action in actions {
-        let ahead = match action {
-            Action::ChannelPropose(proposed) => rules::is_ahead(&proposed.changes),
-            // Each proposal is read once, however many approve it: nothing of this is counted against a budget.
-            Action::ChannelApprove(approved) => match proposals.get(&approved.proposal) {
-                Some(ahead) => *ahead,
-                None => {
-                    let changes = execution::channel::changes(above.view, &approved.proposal)?;
-                    let ahead = changes.is_some_and(|changes| rules::is_ahead(&changes));
-                    proposals.insert(approved.proposal, ahead);
-                    ahead
-                }
-            },
-            _ => false,
-        };
-        if ahead {
-            let detail = Detail::AtMost { part: Part::Rules, most: rules::known().into() };
-            return Ok(Some(Refused::Execution { code: ResultCode::ConfigurationInvalid, detail }));
-        }
-    }
-    Ok(None)
-}
-
-/// A sender is told the same as at the door.
-fn oversize(beyond: Invalid) -> TransactionError {
-    TransactionError::Oversize(match beyond {
-        Invalid::PayloadTooLarge { bytes, max, .. } => format!("{bytes} payload bytes, at most {max}"),
-        Invalid::TooManyActions { actions, max, .. } => format!("{actions} actions, at most {max}"),
-        other => other.to_string(),
-    })
 }
 
 fn run(

@@ -593,9 +593,9 @@ fn an_action_of_rules_that_are_not_in_force_is_in_no_block() {
     let (mut maker, _) = chain();
     let envelope = maker.envelope(&[1], vec![log(1)]);
     let one = maker.verified(envelope);
-    assert_eq!(super::execute::check_actions(1, 0, &one), Ok(()));
+    assert_eq!(super::sift::check_actions(1, 0, &one), Ok(()));
     let ahead = Invalid::TransactionAheadOfRules { place: 3, rules: 1 };
-    assert_eq!(super::execute::check_actions(0, 3, &one), Err(ahead), "every action is of rules 1 at least");
+    assert_eq!(super::sift::check_actions(0, 3, &one), Err(ahead), "every action is of rules 1 at least");
     // Of the next rules: whoever makes a block does not offer it, since it could make none afterwards.
     let raise = Action::ChannelPropose(channel::Propose {
         changes: vec![ConfigChange::SetRules { rules: crate::rules::RULES + 1 }],
