@@ -7,27 +7,20 @@
 //! decides, and no clock.
 
 use crate::limits::REMEMBERED_ANSWERS_MAX;
+use crate::runtime::generations::{Generations, question};
 use ledger_classes::formats::detail::PathRefusal;
 use ledger_classes::primitives::hash::Hash;
 use ledger_classes::primitives::time::Time;
 use ledger_classes::state::participant::{
     AuthorityContinuation, AuthorityFacts, CertificatePaths, CertifiedIdentity, PathRules, RevokedCertificate,
 };
-use std::collections::HashMap;
 use std::ops::Range;
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 /// One channel's.
 pub(crate) struct PathCache {
     paths: Arc<dyn CertificatePaths>,
-    known: Mutex<Answers>,
-}
-
-/// Two generations: the older one is given up when the younger one is full.
-#[derive(Default)]
-struct Answers {
-    young: HashMap<Hash, Answer>,
-    old: HashMap<Hash, Answer>,
+    known: Mutex<Generations<Answer>>,
 }
 
 /// The answer, and the times for which it holds.
@@ -35,34 +28,12 @@ type Answer = (Range<Time>, Result<CertifiedIdentity, PathRefusal>);
 
 impl PathCache {
     pub(crate) fn new(paths: Arc<dyn CertificatePaths>) -> Self {
-        Self { paths, known: Mutex::default() }
+        Self { paths, known: Mutex::new(Generations::new(REMEMBERED_ANSWERS_MAX)) }
     }
 
-    fn get(&self, key: &Hash) -> Option<Answer> {
-        let known = self.known.lock().unwrap_or_else(PoisonError::into_inner);
-        known.young.get(key).or_else(|| known.old.get(key)).cloned()
+    fn known(&self) -> MutexGuard<'_, Generations<Answer>> {
+        self.known.lock().unwrap_or_else(PoisonError::into_inner)
     }
-
-    fn put(&self, key: Hash, answer: Answer) {
-        let mut known = self.known.lock().unwrap_or_else(PoisonError::into_inner);
-        if known.young.len() >= REMEMBERED_ANSWERS_MAX {
-            known.old = std::mem::take(&mut known.young);
-        }
-        known.young.insert(key, answer);
-    }
-}
-
-/// What tells questions apart: each list with its length, each part with its own.
-fn key(rules: PathRules, lists: &[&[&[u8]]]) -> Hash {
-    let mut bytes = rules.number().to_le_bytes().to_vec();
-    for list in lists {
-        bytes.extend((list.len() as u64).to_le_bytes());
-        for part in *list {
-            bytes.extend((part.len() as u64).to_le_bytes());
-            bytes.extend_from_slice(part);
-        }
-    }
-    Hash::plain(&[&bytes])
 }
 
 impl CertificatePaths for PathCache {
@@ -73,12 +44,15 @@ impl CertificatePaths for PathCache {
         roots: &[&[u8]],
         time: Time,
     ) -> Result<CertifiedIdentity, PathRefusal> {
-        let key = key(rules, &[path, roots]);
-        match self.get(&key) {
+        let asked = question(rules.number(), &[path, roots]);
+        // Not held while the paths are verified.
+        let known = self.known().get(&asked);
+        match known {
             Some((steady, answer)) if steady.contains(&time) => answer,
             _ => {
                 let answer = self.paths.verify(rules, path, roots, time);
-                self.put(key, (self.paths.steady(rules, path, roots, time), answer.clone()));
+                let steady = self.paths.steady(rules, path, roots, time);
+                self.known().put(asked, (steady, answer.clone()));
                 answer
             }
         }
@@ -236,6 +210,6 @@ mod tests {
             ask(&[&number.to_le_bytes()], &[b"d"]);
         }
         let known = remembered.known.lock().expect("whole");
-        assert!(known.young.len() <= REMEMBERED_ANSWERS_MAX && known.old.len() <= REMEMBERED_ANSWERS_MAX);
+        assert!(known.len() <= 2 * REMEMBERED_ANSWERS_MAX);
     }
 }

@@ -3,6 +3,7 @@
 
 pub(crate) mod asker;
 pub mod clock;
+pub mod generations;
 pub(crate) mod life;
 pub mod memory;
 pub mod metrics;

@@ -2,6 +2,7 @@
 //! replay must get the same verdict.
 
 use crate::{api::access, limits::EVIDENCE_REMEMBERED_MAX};
+use channel_actors::runtime::generations::{Generations, question};
 use ledger_classes::formats::detail::{PathFault, PathRefusal};
 use ledger_classes::keys::{PublicKey, Scheme};
 use ledger_classes::primitives::hash::{Hash, HexBytes};
@@ -15,7 +16,6 @@ use pki::{
     verify_continuation, verify_evidence, verify_participant,
 };
 use std::{
-    collections::HashMap,
     ops::Range,
     sync::{LazyLock, Mutex, PoisonError},
 };
@@ -103,7 +103,7 @@ impl CertificatePaths for ParticipantPaths {
         roots: &[&[u8]],
     ) -> Result<RevokedCertificate, PathRefusal> {
         let PathRules::V1 = rules;
-        let asked = question(rules, &[path, &[evidence], roots]);
+        let asked = question(rules.number(), &[path, &[evidence], roots]);
         if let Some(known) = EVIDENCE.lock().unwrap_or_else(PoisonError::into_inner).get(&asked) {
             return Ok(known);
         }
@@ -128,39 +128,8 @@ impl CertificatePaths for ParticipantPaths {
 
 /// What was proven of late. Every channel that lists a CA asks the same of each revocation, and the answer depends on
 /// nothing but the question. Refusals are not kept: they are free to cause.
-static EVIDENCE: LazyLock<Mutex<Evidence>> = LazyLock::new(Mutex::default);
-
-/// Two generations: the older one is given up when the younger one is full.
-#[derive(Default)]
-struct Evidence {
-    young: HashMap<Hash, RevokedCertificate>,
-    old: HashMap<Hash, RevokedCertificate>,
-}
-
-impl Evidence {
-    fn get(&self, asked: &Hash) -> Option<RevokedCertificate> {
-        self.young.get(asked).or_else(|| self.old.get(asked)).cloned()
-    }
-
-    fn put(&mut self, asked: Hash, revoked: RevokedCertificate) {
-        if self.young.len() >= EVIDENCE_REMEMBERED_MAX {
-            self.old = std::mem::take(&mut self.young);
-        }
-        self.young.insert(asked, revoked);
-    }
-}
-
-/// What tells questions apart: each list with its length, each part with its own.
-fn question(rules: PathRules, lists: &[&[&[u8]]]) -> Hash {
-    let mut lengths = rules.number().to_le_bytes().to_vec();
-    for list in lists {
-        lengths.extend((list.len() as u64).to_le_bytes());
-        lengths.extend(list.iter().flat_map(|part| (part.len() as u64).to_le_bytes()));
-    }
-    let parts: Vec<&[u8]> =
-        [lengths.as_slice()].into_iter().chain(lists.iter().flat_map(|list| list.iter().copied())).collect();
-    Hash::plain(&parts)
-}
+static EVIDENCE: LazyLock<Mutex<Generations<RevokedCertificate>>> =
+    LazyLock::new(|| Mutex::new(Generations::new(EVIDENCE_REMEMBERED_MAX)));
 
 /// What a verified certificate is to the ledger. `None`: its key is of no scheme that the ledger knows.
 pub(crate) fn certified(verified: &VerifiedCertificate) -> Option<CertifiedIdentity> {
