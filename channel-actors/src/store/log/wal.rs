@@ -2,10 +2,10 @@
 //! transaction of redb go into the log together. A log that was closed has none.
 //!
 //! Always: a record is on disk when [`Wal::put`] returns; no record is overwritten before the log holds its block.
-//! A record is written twice, side by side: rot in one copy loses nothing, and torn writes leave either a whole one or a
-//! block that was never acknowledged. Records begin at sectors and are found wherever they are, by a check under a key
-//! that no one outside knows: bytes of a block, which others choose, are never taken for a record. Those of heights that
-//! the log holds are left-overs.
+//! A record is written twice, in two pages of the disk or more: rot in one copy loses nothing, and neither does a page that
+//! is lost; torn writes leave either a whole one or a block that was never acknowledged. Records begin at sectors and are
+//! found wherever they are, by a check under a key that no one outside knows: bytes of a block, which others choose, are
+//! never taken for a record. Those of heights that the log holds are left-overs.
 //! Never here: what the log does with the blocks.
 
 use crate::runtime::mutants::{Mutant, planted};
@@ -19,9 +19,12 @@ use ledger_classes::primitives::hash::Hash;
 use ring::rand::{SecureRandom as _, SystemRandom};
 use std::collections::BTreeMap;
 use std::io;
+use std::ops::Range;
 
 /// What a disk writes whole: records begin at such borders, so that writing one changes no sector of another.
 const SECTOR: usize = 512;
+/// What a disk loses whole: no page has bytes of both copies of a record.
+const PAGE: usize = 4096;
 /// Bytes of a new write-ahead log. It doubles up to its bound when it is full.
 const BYTES_MIN: usize = 64 * 1024;
 /// Bytes of a file that is taken for a write-ahead log at all, and so of a write-ahead log.
@@ -74,7 +77,9 @@ struct Open {
     key: Key,
     /// Bytes of the file, written when it was lengthened, so that a sync has only bytes to bring to the disk.
     length: usize,
-    /// Where the next record begins.
+    /// The part of the file in use: the first copies of its records are in its first half, the second ones in the other.
+    part: Range<usize>,
+    /// Where the next record begins, from the beginning of its half.
     end: usize,
 }
 
@@ -121,8 +126,6 @@ impl Wal {
         if bytes > self.bytes_max / LARGE_PART {
             return Ok(false);
         }
-        let copy = bytes.next_multiple_of(SECTOR);
-        let bytes = 2 * copy;
         let open = match &mut self.open {
             Some(open) => open,
             None if self.direct > 0 => {
@@ -137,31 +140,28 @@ impl Wal {
                 }
             },
         };
-        if open.end + bytes > open.length {
-            let longer = (open.length * 2).max(BYTES_MIN).min(self.bytes_max);
-            if open.end + bytes > longer {
-                return Ok(false);
-            }
-            open.lengthen(longer)?;
-        }
-        let mut record = Vec::with_capacity(bytes);
+        let copy = bytes.next_multiple_of(SECTOR);
+        let Some(places) = open.room(copy, self.bytes_max)? else { return Ok(false) };
+        let mut record = Vec::with_capacity(copy);
         encode(block, &open.key, &mut record);
         record.resize(copy, 0);
-        record.extend_from_within(..);
         if planted(Mutant::AcknowledgedBeforeSync) {
             open.sync()?;
         }
-        open.backend.write(open.end as u64, &record).map_err(failed("writing the wal"))?;
+        for place in places {
+            open.backend.write(place as u64, &record).map_err(failed("writing the wal"))?;
+        }
         if !planted(Mutant::AcknowledgedBeforeSync) && !planted(Mutant::SyncLeftOut) {
             open.sync()?;
         }
-        open.end += bytes;
+        open.end += copy;
         Ok(true)
     }
 
     /// All that it holds is in the log: the next record overwrites the first.
     pub(in crate::store) fn restart(&mut self) {
         if let Some(open) = &mut self.open {
+            open.part = 0..open.length;
             open.end = SECTOR;
         }
     }
@@ -194,10 +194,27 @@ impl Open {
                 return Ok(None);
             }
         };
-        let mut open = Self { backend, key, length: 0, end: SECTOR };
+        let mut open = Self { backend, key, length: 0, part: 0..length, end: SECTOR };
         open.lengthen(length)?;
         open.sync()?;
         Ok(Some(open))
+    }
+
+    /// Where the two copies of the next record begin, so many bytes each. The file becomes longer for it, by a part of as
+    /// many bytes as it has; `None` if its bound does not let it.
+    fn room(&mut self, copy: usize, bytes_max: usize) -> Result<Option<[usize; 2]>, StoreError> {
+        while self.end + copy > half(&self.part) {
+            let part = self.part.end..(2 * self.part.end).min(bytes_max);
+            if part.is_empty() {
+                return Ok(None);
+            }
+            if part.end > self.length {
+                self.lengthen(part.end)?;
+            }
+            (self.part, self.end) = (part, 0);
+        }
+        let first = self.part.start + self.end;
+        Ok(Some([first, first + half(&self.part)]))
     }
 
     /// Writes all of what is new, so that later syncs need not tell the file system of it. The head tells of it once it is
@@ -215,6 +232,11 @@ impl Open {
     fn sync(&self) -> Result<(), StoreError> {
         self.backend.sync_data().map_err(failed("syncing the wal"))
     }
+}
+
+/// Bytes of each half of a part: whole pages.
+fn half(part: &Range<usize>) -> usize {
+    part.len() / 2 / PAGE * PAGE
 }
 
 fn failed(operation: &'static str) -> impl FnOnce(io::Error) -> StoreError {
