@@ -3,12 +3,12 @@
 //! may be in a block is decided in [`ledger_classes::chain`].
 
 use crate::block::committed::CommittedBlock;
+use crate::block::disk_needs;
 use crate::block::encoding::encode_receipts;
 use crate::block::error::ChannelError;
 use crate::block::error::in_full;
 use crate::block::key_cache::with_keys;
-use crate::pipeline::answer::SubmitRefusal;
-use crate::pipeline::disk_needs;
+use crate::block::refusal::SubmitRefusal;
 use crate::runtime::mutants::{Mutant, planted};
 use crate::store::{BlockRecord, ChannelStore, DiskQuota, DiskUse, NoRoom, Pressure, Room, StoreError};
 use ledger_classes::chain::{

@@ -10,7 +10,7 @@ use crate::block::error::ChannelError;
 use crate::block::error::in_full;
 use crate::block::execute::Ids;
 use crate::block::key_cache::with_keys;
-use crate::channel::shared::Tip;
+use crate::block::tip::Tip;
 use crate::runtime::life::{Life, LifeCycle};
 use crate::store::{BlockRecord, ChannelStore, Pressure, StoreFiles, StoreOptions};
 use ledger_classes::chain::{Above, Given, Parent};

@@ -3,13 +3,14 @@
 use crate::block::committed::CommittedBlock;
 use crate::block::error::ChannelError;
 use crate::block::error::in_full;
+use crate::block::tip::Tip;
 use crate::channel::passivation::Activity;
 use crate::channel::remains::Remains;
-use crate::channel::shared::{Shared, Tip};
 use crate::channel::slot::{Entry, Slot};
 use crate::delivery::read_limits::Reads;
 use crate::delivery::reader::{Reader, load};
 use crate::delivery::ring::Wants;
+use crate::delivery::shared::Shared;
 use crate::limits::{COPY_TURN_BYTES, READS_MAX, RETRY_AFTER_MS, SHARE_SHOWN};
 use crate::pipeline::submission::Credits;
 use crate::runtime::asker::Asker;

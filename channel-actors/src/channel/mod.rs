@@ -5,6 +5,5 @@ pub(crate) mod handle;
 pub(crate) mod passivation;
 pub(crate) mod posting;
 pub(crate) mod remains;
-pub(crate) mod shared;
 pub(crate) mod slot;
 pub(crate) mod summary;

@@ -6,10 +6,11 @@
 //!
 //! Always: what has its credits comes to the machine, or its waiters are told; also where whoever posted it goes away.
 
+use crate::block::refusal::SubmitRefusal;
 use crate::channel::actor::Submit;
 use crate::channel::handle::ChannelHandle;
 use crate::channel::slot::Passed;
-use crate::pipeline::answer::{SubmitRefusal, Wait};
+use crate::pipeline::answer::Wait;
 use crate::pipeline::batcher::Submitted;
 use crate::pipeline::inbox::Inbox;
 use crate::pipeline::submission::{Submission, Waiter, submission, waiters};

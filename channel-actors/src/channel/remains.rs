@@ -6,7 +6,7 @@
 
 use crate::block::encoding::decode_receipts;
 use crate::block::error::ChannelError;
-use crate::channel::shared::Tip;
+use crate::block::tip::Tip;
 use crate::channel::summary::Summary;
 use crate::store::{ChannelStore, StoreOptions, read_left_state};
 use ledger_classes::chain;
@@ -103,8 +103,8 @@ mod tests {
     use super::*;
     use crate::block::encoding::encode_receipts;
     use crate::block::replay;
-    use crate::channel::shared::Shared;
     use crate::channel::summary::close_for_suspension;
+    use crate::delivery::shared::Shared;
     use crate::runtime::life::{Life, LifeCycle};
     use crate::store::{BlockRecord, Directory};
     use crate::test_support::config;

@@ -3,7 +3,8 @@
 
 use crate::block::error::ChannelError;
 use crate::block::error::in_full;
-use crate::channel::shared::{Shared, Tip};
+use crate::block::tip::Tip;
+use crate::delivery::shared::Shared;
 use crate::store::{ChannelStore, StoreFiles, left_summary};
 use ledger_classes::execution::{self, ConfigRecord, Mark};
 use ledger_classes::primitives::codec;

@@ -5,3 +5,4 @@ pub(crate) mod links;
 pub(crate) mod read_limits;
 pub(crate) mod reader;
 pub(crate) mod ring;
+pub(crate) mod shared;

@@ -3,7 +3,7 @@
 
 use crate::block::committed::CommittedBlock;
 use crate::block::error::in_full;
-use crate::channel::shared::Shared;
+use crate::delivery::shared::Shared;
 use crate::store::{ChannelStore, StateView};
 use bytes::Bytes;
 use ledger_classes::execution;

@@ -1,141 +1,47 @@
 //! The channels of a peer: opened at start, made, found by name or id, drained at the end. Channels never wait for
 //! each other; one that cannot be opened is halted with its reason, and the others serve.
 
+mod idle;
+mod parts;
+mod starting;
+
+pub use parts::{ChannelRegistry, CreateError, RegistryOptions, Undecided};
+
 use crate::block::error::ChannelError;
 use crate::block::error::in_full;
 use crate::block::replay;
 use crate::channel::actor;
 use crate::channel::actor::GroupContext;
 use crate::channel::handle::{ChannelHandle, Known, Unavailable, run};
-use crate::channel::shared::Shared;
 use crate::channel::slot::Work;
+use crate::delivery::shared::Shared;
 use crate::limits::{CHANNELS_MAX, DISK_PART, DRAIN_SECONDS_MAX, VERIFY_SLICE};
 use crate::peer::directory_lock::lock_directory;
 use crate::peer::fence;
-use crate::peer::visibility::{Scope, VisibilityIndex};
+use crate::peer::visibility::Scope;
 use crate::pipeline::door::{Door, Doors};
 use crate::pipeline::effects::Workplace;
 use crate::pipeline::ordering::{OrderingEngine, Solo};
 use crate::pipeline::path_cache::PathCache;
 use crate::runtime::asker::Asker;
-use crate::runtime::clock::Clock;
 use crate::runtime::life::LifeCycle;
 use crate::runtime::memory::PeerMemory;
-use crate::runtime::metrics::Metrics;
 use crate::runtime::pool::{Broken, WorkPool};
-use crate::runtime::tasks::Tasks;
-use crate::store::{Directory, Disk, DiskQuota, DiskTrouble, StoreFiles, StoreOptions};
+use crate::store::{Directory, Disk, DiskQuota, StoreFiles, StoreOptions};
 use actix::{Arbiter, ArbiterHandle};
 use dashmap::DashMap;
 use dashmap::mapref::entry::Entry;
 use ledger_classes::execution;
 use ledger_classes::formats::config::{ChannelConfig, Engine};
-use ledger_classes::keys::SigningKey;
 use ledger_classes::primitives::hash::Hash;
 use ledger_classes::primitives::identity::is_label;
-use ledger_classes::state::participant::CertificatePaths;
+use parts::{FilesIn, IdleSweeper, Why, halt, serves, turn_of};
 use std::collections::BTreeMap;
-use std::fs::File;
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 use tokio::sync::{oneshot, watch};
-
-/// What a registry is made of.
-pub struct RegistryOptions {
-    /// Where the channels' stores are, a folder each, named as the channel.
-    pub directory: PathBuf,
-    /// The peer's seal key.
-    pub seal_key: Arc<SigningKey>,
-    /// How certificate paths on the ledger are verified.
-    pub certificates: Arc<dyn CertificatePaths>,
-    /// The clock.
-    pub clock: Arc<dyn Clock>,
-    /// Verifier shards of each channel; at least 1.
-    pub shards: usize,
-    /// Threads that verify; about one a core.
-    pub verification_threads: usize,
-    /// Bytes of the directory's file system that are kept free, at most a sixteenth of it.
-    pub disk_reserve_bytes: u64,
-    /// Bytes of the disk that one channel may take; 0 for a quarter of the file system.
-    pub channel_bytes_max: u64,
-    /// Bounds of each store.
-    pub store: StoreOptions,
-    /// What its channels share of the peer's memory.
-    pub memory: PeerMemory,
-    /// How long a channel is not used until it is suspended: its files are closed and its actors end until it is used
-    /// again. Also whether channels are suspended from their start on. `None`: they are never suspended.
-    pub suspend_after: Option<Duration>,
-    /// Where to measure.
-    pub metrics: Metrics,
-    /// What its background work is a part of.
-    pub tasks: Tasks,
-}
-
-/// Why a channel was not made.
-#[derive(Clone, Debug, thiserror::Error, PartialEq, Eq)]
-pub enum CreateError {
-    /// There is one of this name.
-    #[error("a channel named {0} exists already")]
-    Exists(String),
-    /// The configuration does not hold together, or this peer does not order the channel.
-    #[error("{0}")]
-    Invalid(String),
-    /// The peer has as many channels as it may.
-    #[error("a peer has at most {CHANNELS_MAX} channels")]
-    TooMany,
-    /// The disk takes no writes now.
-    #[error("{0}")]
-    Disk(DiskTrouble),
-    /// The disk failed, or the peer is closing.
-    #[error("{0}")]
-    Broken(String),
-}
-
-/// Gives the files of the store in a folder. With a disk, their writes wait until it has room.
-type FilesIn = Arc<dyn Fn(PathBuf, Option<&Disk>) -> Box<dyn StoreFiles> + Send + Sync>;
-
-/// The channels of a peer.
-pub struct ChannelRegistry {
-    options: RegistryOptions,
-    doors: Doors,
-    /// Counts channels that became known.
-    made: watch::Sender<u64>,
-    files: FilesIn,
-    disk: Disk,
-    verification: WorkPool,
-    storage: WorkPool,
-    checkpoints: WorkPool,
-    reading: WorkPool,
-    opening: WorkPool,
-    resuming: WorkPool,
-    sweeper: IdleSweeper,
-    arbiters: Vec<Arbiter>,
-    next_arbiter: AtomicUsize,
-    by_name: DashMap<String, ChannelHandle>,
-    /// Those whose store was open, or of which so much could be read.
-    by_id: DashMap<Hash, ChannelHandle>,
-    /// Those of which it is known who may see them.
-    index: Arc<VisibilityIndex>,
-    /// Held while a name is taken. True: the peer is closing, and no channel is made any more.
-    closing: Mutex<bool>,
-    /// Channels of which it is not known who may see them, by name.
-    undecided: Mutex<BTreeMap<String, Undecided>>,
-    /// Channels that start once the peer has file descriptors again.
-    later: Mutex<Later>,
-    /// The directory is this registry's, until it is drained.
-    held: Mutex<Option<File>>,
-}
-
-/// Why a registry cannot tell of every name whether somebody may see a channel of that name.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
-pub enum Undecided {
-    /// Channels are being opened: it will be known.
-    Opening,
-    /// A channel cannot be opened, and nothing that can be read says who may see it: an operator must act.
-    Unreadable,
-}
 
 /// Threads that execute and persist: more than cores, since some of them wait for the disk.
 const STORAGE_THREADS: usize = 4;
@@ -591,11 +497,6 @@ fn on_disk(folder: PathBuf, disk: Option<&Disk>) -> Box<dyn StoreFiles> {
     }
 }
 
-/// Whether a directory holds a channel.
-fn halt(handle: &ChannelHandle, reason: &str) {
-    handle.0.life.halt(handle.name(), reason);
-}
-
 /// Makes a store under another name, then renames it: a crash leaves either nothing or all.
 fn make(
     parent: &Path,
@@ -617,11 +518,6 @@ fn make(
     files::sync_directory(parent).map_err(io)?;
     Ok(directory)
 }
-
-mod idle;
-mod starting;
-use idle::IdleSweeper;
-use starting::{Later, Why, serves, turn_of};
 
 #[cfg(test)]
 mod tests;

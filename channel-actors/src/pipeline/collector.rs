@@ -12,10 +12,10 @@ use crate::limits::{EAGER_BLOCK_TRANSACTIONS_MAX, EAGER_BLOCK_TRANSACTIONS_MIN, 
 use crate::pipeline::acceptor::Discarded;
 use crate::pipeline::answer::SubmitResult;
 use crate::pipeline::outcomes::OutcomeLookup;
-use crate::pipeline::place::Place;
 use crate::pipeline::submission::{Credit, Reply, Waiter};
 use crate::pipeline::verifier::{PendingTransaction, VerifiedBatch};
 use crate::runtime::mutants::{Mutant, planted};
+use crate::runtime::place::Place;
 use foldhash::quality::RandomState;
 use ledger_classes::formats::config::Limits;
 use ledger_classes::formats::receipt::Receipt;

@@ -6,7 +6,7 @@ use crate::block::error::ChannelError;
 use crate::block::error::in_full;
 use crate::block::execute;
 use crate::block::execute::{Checking, Execution};
-use crate::channel::shared::Shared;
+use crate::delivery::shared::Shared;
 use crate::limits::{GO_ON_TRANSACTIONS_MAX, VERIFY_ALONE_MICROS_MAX};
 use crate::pipeline::batcher::{Submitted, VerifyJob};
 use crate::pipeline::door::Doors;

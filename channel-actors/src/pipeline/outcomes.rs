@@ -7,7 +7,8 @@
 
 use crate::block::encoding::decode_receipts;
 use crate::block::error::ChannelError;
-use crate::pipeline::answer::{SubmitRefusal, SubmitResult};
+use crate::block::refusal::SubmitRefusal;
+use crate::pipeline::answer::SubmitResult;
 use crate::pipeline::submission::{Credit, Waiter};
 use crate::store::ChannelStore;
 use ledger_classes::formats::receipt::Receipt;

@@ -1,13 +1,14 @@
 //! The two ends of a submission: the caller's future and, travelling with each transaction through the pipeline, the
 //! promise to answer it. A promise that is dropped anywhere answers by itself, so that no caller waits for ever.
 
+use crate::block::refusal::SubmitRefusal;
 use crate::limits::{BYTES_IN_FLIGHT_MAX, CALLER_PART, PEER_PART, TRANSACTIONS_IN_FLIGHT_MAX};
-use crate::pipeline::answer::{SubmitRefusal, SubmitResult, Wait};
+use crate::pipeline::answer::{SubmitResult, Wait};
 use crate::pipeline::inbox::Inbox;
 use crate::pipeline::part::{Held, Parts, SharedPart};
-use crate::pipeline::place::Place;
 use crate::runtime::asker::Asker;
 use crate::runtime::memory::Pool;
+use crate::runtime::place::Place;
 use crate::store::{DiskQuota, NoRoom, OnItsWay, Room};
 use ledger_classes::primitives::hash::Hash;
 use std::future::Future;

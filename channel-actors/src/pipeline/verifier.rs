@@ -8,18 +8,19 @@
 //! first. A job that takes longer than it may gives its thread to others and goes on in its next turn.
 //! A bad transaction never rejects its neighbours. Early refusals only spare a failed receipt; execution decides.
 
+use crate::block::disk_needs;
 use crate::block::error::ChannelError;
 use crate::block::key_cache::with_keys;
+use crate::block::refusal::SubmitRefusal;
 use crate::limits::{VERIFY_ALONE_MICROS_MAX, VERIFY_JOB_CHECKS_MICROS_MAX};
-use crate::pipeline::answer::SubmitRefusal;
 use crate::pipeline::batcher::{Content, Findings, Submitted, cost_at_the_door};
-use crate::pipeline::disk_needs;
 use crate::pipeline::door::Doors;
 use crate::pipeline::outcomes::OutcomeLookup;
 use crate::pipeline::part::Held;
-use crate::pipeline::place::{Place, Places};
+use crate::pipeline::places::Places;
 use crate::pipeline::submission::{Credit, Waiter};
 use crate::runtime::asker::Asker;
+use crate::runtime::place::Place;
 use crate::store::{ChannelStore, DiskQuota, NoRoom};
 use foldhash::quality::RandomState;
 use ledger_classes::execution::{self, BlockInput, ConfigRecord};

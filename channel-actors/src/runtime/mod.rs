@@ -9,6 +9,7 @@ pub mod memory;
 pub mod metrics;
 #[cfg_attr(not(feature = "simulation"), allow(unreachable_pub))]
 pub(crate) mod mutants;
+pub(crate) mod place;
 pub(crate) mod pool;
 pub(crate) mod random;
 pub mod tasks;

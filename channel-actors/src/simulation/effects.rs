@@ -3,8 +3,9 @@
 use super::clients::CLIENTS;
 use super::clock::Event;
 use super::world::{Process, World};
+use crate::block::refusal::SubmitRefusal;
 use crate::limits::WAKE_MS_MAX;
-use crate::pipeline::answer::{SubmitRefusal, SubmitResult};
+use crate::pipeline::answer::SubmitResult;
 use crate::pipeline::effects::{Kind, Shell, Work};
 use crate::pipeline::machine::Input;
 use crate::pipeline::ordering::Ticket;

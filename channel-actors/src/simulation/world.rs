@@ -11,7 +11,7 @@ use super::{BLOCKS_MIN, FaultKind, Mutant, Random, Report, Trace};
 use crate::block::error::in_full;
 use crate::block::replay;
 use crate::block::replay::{Opened, Step};
-use crate::channel::shared::Shared;
+use crate::delivery::shared::Shared;
 use crate::peer::visibility::VisibilityIndex;
 use crate::pipeline::answer::Wait;
 use crate::pipeline::batcher::Submitted;

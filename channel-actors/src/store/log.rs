@@ -7,6 +7,7 @@
 //! write nothing is written again.
 //! The tables and their records are in `store/log/tables.rs`.
 
+pub(in crate::store) mod record;
 pub(in crate::store) mod tables;
 pub(in crate::store) mod wal;
 
@@ -14,9 +15,10 @@ use super::error::{Latch, StoreError};
 use super::file::checksums;
 use super::file::directory::{StoreFiles, catching, open_database, open_error, release, says_corrupt};
 use super::lock::{lock, read, write};
+use super::log::record::BlockRecord;
 use super::log::tables::{Newest, Tables, Tail, corrupt, history_of, initialise, reading, write_blocks};
 use super::log::wal::{Checked, Wal};
-use super::{BlockRecord, StoreOptions};
+use super::options::StoreOptions;
 use crate::runtime::memory::Counted;
 use bytes::Bytes;
 use ledger_classes::merkle::{self, CompactRange, MerklePathError};

@@ -16,6 +16,7 @@ mod error;
 pub(super) mod file;
 mod lock;
 mod log;
+mod options;
 mod quota;
 mod state;
 #[cfg(test)]
@@ -26,6 +27,8 @@ pub use file::backend::Backend;
 pub use file::directory::{Directory, StoreFiles, WalFile};
 pub(crate) use file::directory::{Inspected, left_summary};
 pub use file::disk::{Disk, DiskTrouble};
+pub use log::record::BlockRecord;
+pub use options::{Pressure, StoreOptions};
 pub use quota::DiskUse;
 pub(crate) use quota::{DiskQuota, NoRoom, OnItsWay, Room};
 pub use state::StateView;
@@ -41,73 +44,6 @@ use log::Log;
 use state::State;
 use std::path::Path;
 use std::sync::Arc;
-
-/// First byte of every record of the log.
-const FORMAT: u8 = 2;
-
-/// Bounds of a store.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct StoreOptions {
-    /// Bytes of redb's page cache for the log: recent blocks come from the ring, so little is enough. With
-    /// others it has a part of what [`StoreMemory::caches`] has.
-    pub log_cache_bytes: usize,
-    /// Bytes of redb's page cache for the state, likewise.
-    pub state_cache_bytes: usize,
-    /// Bytes of memory of the tree over the state, of the same memory: what is beyond is read from its pages when it is
-    /// needed.
-    pub tree_bytes: usize,
-    /// Capacity of the write-ahead log (`wal`) in bytes. Small blocks are written to it in two copies and moved to the
-    /// log in one transaction. Uses up to half this much memory. At most 64 MiB; 0 disables it.
-    pub wal_bytes_max: usize,
-    /// Bytes of applied but not yet checkpointed writes at which a checkpoint is due. At twice as many, appliers
-    /// are told to wait for it ([`Pressure::Wait`]). Fewer while other stores have much of [`StoreMemory::writes`].
-    pub dirty_bytes_max: usize,
-    /// Bytes that a checkpoint writes before it waits until they are on the disk, and then for as long again: so many
-    /// may be before another channel's block in the disk's queue, some milliseconds' worth.
-    pub checkpoint_piece_bytes: usize,
-    /// Milliseconds after the last checkpoint at which one is due, if anything was applied. Bounds replay.
-    pub checkpoint_interval_ms: u64,
-}
-
-impl Default for StoreOptions {
-    fn default() -> Self {
-        const MIB: usize = 1024 * 1024;
-        Self {
-            log_cache_bytes: 8 * MIB,
-            state_cache_bytes: 64 * MIB,
-            tree_bytes: 160 * MIB,
-            wal_bytes_max: MIB / 2,
-            dirty_bytes_max: 64 * MIB,
-            checkpoint_piece_bytes: MIB,
-            checkpoint_interval_ms: 10_000,
-        }
-    }
-}
-
-/// What one block adds to the log, encoded already.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct BlockRecord {
-    /// Its height: the next one of the log.
-    pub height: u64,
-    /// Hash of its header: its leaf in the history tree.
-    pub header_hash: Hash,
-    /// Its bytes, seal included.
-    pub block: Bytes,
-    /// Its receipts' bytes.
-    pub receipts: Bytes,
-}
-
-/// How much applied state waits for the next checkpoint.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
-#[must_use]
-pub enum Pressure {
-    /// Go on.
-    None,
-    /// Have somebody call [`ChannelStore::checkpoint`].
-    CheckpointDue,
-    /// Twice the bound: do not apply another block before a checkpoint is done.
-    Wait,
-}
 
 /// Reads the state of a store whose log cannot be read; no file changes. `None` if the state is broken or not there.
 pub(crate) fn read_left_state<T>(

@@ -8,7 +8,7 @@
 //! Never here: the disk as a whole, which keeps a reserve (`store/file/disk.rs`).
 
 use crate::limits::{ACTS_BYTES_MIN, ACTS_PART, SHARE_LOOK};
-use crate::pipeline::place::Place;
+use crate::runtime::place::Place;
 use std::collections::HashMap;
 use std::fmt;
 use std::os::unix::fs::MetadataExt as _;

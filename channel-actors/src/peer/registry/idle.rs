@@ -2,52 +2,27 @@
 //! [`Passivation`](crate::channel::passivation::Passivation) decides for each channel; here one task looks at those
 //! that work, one waits for the timers of those that are suspended, and the pools open and close files.
 
-use super::starting::{OpeningWork, REPLAY_SLICE, Why, serves};
-use super::{ChannelRegistry, halt};
+use super::parts::{ChannelRegistry, OpeningWork, REPLAY_SLICE, WARN_PAUSE, Why, halt, serves};
 use crate::block::error::ChannelError;
 use crate::block::error::in_full;
 use crate::block::replay;
 use crate::block::replay::Opened;
+use crate::block::tip::Tip;
 use crate::channel::actor::Group;
 use crate::channel::handle::{ChannelHandle, Opens};
-use crate::channel::shared::Shared;
-use crate::channel::shared::Tip;
 use crate::channel::slot::Work;
 use crate::channel::summary::{Summary, close_for_suspension};
+use crate::delivery::shared::Shared;
 use crate::limits::{ACTIVE_MAX, DRAIN_SECONDS_MAX, READS_MAX, SUSPEND_LOOK_MAX, SUSPEND_LOOK_MIN, SUSPENDING_MAX};
 use crate::runtime::life::{Life, LifeCycle};
 use crate::runtime::tasks::Tasks;
 use crate::store::{ChannelStore, DiskTrouble};
 use ledger_classes::primitives::hash::Hash;
 use ledger_classes::primitives::time::Time;
-use std::collections::BTreeMap;
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore, oneshot};
 use tokio::time::{Interval, MissedTickBehavior};
-
-/// Whom to look at, and when.
-#[derive(Default)]
-pub(super) struct IdleSweeper(Mutex<Sweep>);
-
-#[derive(Default)]
-struct Sweep {
-    /// Channels that work, by name.
-    active: BTreeMap<String, ChannelHandle>,
-    /// The next timers of those that are suspended.
-    timers: BTreeMap<(Time, Hash), ChannelHandle>,
-    /// When it was last said that a channel cannot be resumed.
-    warned: Option<Instant>,
-}
-
-/// Between two lines of the log that say so.
-pub(super) const WARN_PAUSE: Duration = Duration::from_secs(10);
-
-impl IdleSweeper {
-    fn lock(&self) -> MutexGuard<'_, Sweep> {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-}
 
 impl ChannelRegistry {
     /// Looks after channels until the registry is gone.

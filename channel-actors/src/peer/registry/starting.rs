@@ -1,8 +1,7 @@
 //! How stores are opened: those of channels that start with the peer or were just made, and those of channels that resume.
 //! One that does not start is halted with its reason, and what is left of it says who may see that.
 
-use super::idle::WARN_PAUSE;
-use super::{ChannelRegistry, Undecided, halt};
+use super::parts::{ChannelRegistry, OpeningWork, REPLAY_SLICE, Start, Undecided, WARN_PAUSE, Why, halt, turn_of};
 use crate::block::error::ChannelError;
 use crate::block::error::in_full;
 use crate::block::replay;
@@ -14,39 +13,9 @@ use crate::channel::summary::Summary;
 use crate::runtime::life::{Life, LifeCycle};
 use crate::runtime::pool::Panicked;
 use crate::store::{DiskTrouble, Inspected, StoreFiles};
-use ledger_classes::primitives::hash::Hash;
 use std::sync::{Arc, PoisonError};
-use std::time::{Duration, Instant};
+use std::time::Instant;
 use tokio::sync::oneshot;
-
-/// How long a replay goes on before another channel that opens has its turn.
-pub(super) const REPLAY_SLICE: Duration = Duration::from_millis(100);
-/// Why a store is opened.
-pub(super) enum Why {
-    /// The channel was made; whoever made it is told.
-    Made(oneshot::Sender<()>),
-    /// The channel starts with the peer.
-    Start(Start),
-    /// It was suspended, and somebody needs it.
-    Resume,
-}
-/// How a channel starts.
-pub(super) struct Start {
-    /// Its disk is read-only, or fenced: its store is looked at, and no file changes.
-    looked_at: bool,
-    /// The summary that was there before its store was opened.
-    summary: Option<Box<Summary>>,
-}
-/// A part of an opening.
-pub(super) type OpeningWork = Box<dyn FnOnce() -> Result<Step, ChannelError> + Send>;
-
-/// Channels that start later.
-#[derive(Default)]
-pub(super) struct Later {
-    handles: Vec<ChannelHandle>,
-    /// When it was last said.
-    warned: Option<Instant>,
-}
 
 impl ChannelRegistry {
     /// Opens the store of a channel that there is, on a thread of its own kind, then starts the actors. On a disk that
@@ -202,16 +171,5 @@ impl ChannelRegistry {
         }
         // The caller may have gone.
         let _ = told.send(());
-    }
-}
-
-/// Ids are not known before a store is open; names are.
-pub(super) fn turn_of(name: &str) -> Hash {
-    Hash::plain(&[name.as_bytes()])
-}
-
-pub(super) fn serves(handle: &ChannelHandle) {
-    if handle.0.life.set(LifeCycle::Serving) {
-        tracing::info!(channel = handle.name(), height = handle.tip().height, "channel serves");
     }
 }

@@ -5,6 +5,8 @@
 
 use crate::peer::registry::*;
 use crate::runtime::clock::Clock;
+use crate::runtime::metrics::Metrics;
+use crate::runtime::tasks::Tasks;
 use crate::store::tests::disk::{FILES, Fault, Loss, Machine, WAL};
 use crate::test_support::{self, NOW, Random, envelope, key, seeds};
 use crate::{SubmitRefusal, SubmitResult, Wait};

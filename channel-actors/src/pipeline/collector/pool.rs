@@ -12,7 +12,7 @@
 //! given back comes as if it had never been taken; nobody saves up what it did not use. Each step costs the logarithm of
 //! those who wait, but for the end of a block, which costs as much as the block.
 
-use crate::pipeline::place::Place;
+use crate::runtime::place::Place;
 use ledger_classes::action::Action;
 use ledger_classes::execution::budget::BLOCK_COST;
 use ledger_classes::formats::transaction::VerifiedTransaction;

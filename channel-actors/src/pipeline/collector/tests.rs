@@ -1,6 +1,7 @@
 //! The collector's rules, one sentence each.
 
-use crate::pipeline::answer::{SubmitRefusal, Wait};
+use crate::block::refusal::SubmitRefusal;
+use crate::pipeline::answer::Wait;
 use crate::pipeline::batcher::Submitted;
 use crate::pipeline::collector::*;
 use crate::pipeline::submission::{Credits, Submission};

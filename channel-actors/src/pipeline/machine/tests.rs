@@ -1,22 +1,23 @@
 //! The machine, its effect loop, execution and store together, in a random order of completions: each id has one outcome
 //! for ever, heights are consecutive, block times never go back, nothing is told before it is on disk.
 
+use crate::block::disk_needs;
 use crate::block::encoding::decode_receipts;
-use crate::channel::shared::Shared;
+use crate::block::refusal::SubmitRefusal;
+use crate::delivery::shared::Shared;
 use crate::limits::DISK_BYTES_OF_TRANSACTION;
 use crate::peer::visibility::VisibilityIndex;
-use crate::pipeline::answer::{SubmitRefusal, SubmitResult, Wait};
+use crate::pipeline::answer::{SubmitResult, Wait};
 use crate::pipeline::batcher::{Findings, Submitted};
-use crate::pipeline::disk_needs;
 use crate::pipeline::door::Doors;
 use crate::pipeline::effects::{ChannelLoop, Kind, Outcome, Shell, Task, Work, Workplace};
 use crate::pipeline::machine::*;
 use crate::pipeline::ordering::Solo;
-use crate::pipeline::place::Place;
 use crate::pipeline::submission::{Credits, Submission};
 use crate::pipeline::verifier::{PendingTransaction, VerifiedBatch};
 use crate::runtime::memory;
 use crate::runtime::metrics::Metrics;
+use crate::runtime::place::Place;
 use crate::store::Room;
 use crate::test_support::{Bench, NOW, Random, answer, arrival, config, envelope, flight, key, seeds, whole_disk};
 use ledger_classes::execution::budget::BLOCK_COST;

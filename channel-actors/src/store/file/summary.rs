@@ -2,8 +2,8 @@
 //! somebody changed, exchanged or brought back from a backup has another length or time; then the store is opened as if
 //! there were no summary.
 
-use crate::store::FORMAT;
 use crate::store::file::check::{CHECK_BYTES, check_of};
+use crate::store::log::record::FORMAT;
 use std::fs;
 use std::io;
 use std::path::Path;

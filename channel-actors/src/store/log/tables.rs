@@ -7,8 +7,8 @@
 use crate::store::error::StoreError;
 use crate::store::file::check::{CHECK_BYTES, Check, check, check_of};
 use crate::store::file::directory::says_corrupt;
+use crate::store::log::record::{BlockRecord, FORMAT};
 use crate::store::log::wal::Checked;
-use crate::store::{BlockRecord, FORMAT};
 use bytes::Bytes;
 use ledger_classes::merkle::{self, CompactRange, MerklePathError, Node};
 use ledger_classes::primitives::hash::Hash;

@@ -13,7 +13,7 @@ use crate::store::error::StoreError;
 use crate::store::file::backend::Backend;
 use crate::store::file::check::{CHECK_BYTES, Check, check, under};
 use crate::store::file::directory::WalFile;
-use crate::store::{BlockRecord, FORMAT};
+use crate::store::log::record::{BlockRecord, FORMAT};
 use bytes::Bytes;
 use ledger_classes::primitives::hash::Hash;
 use ring::rand::{SecureRandom as _, SystemRandom};

@@ -2,6 +2,7 @@
 
 use super::disk::{Fault, Machine};
 use super::*;
+use crate::store::log::record::FORMAT;
 use std::fs;
 use twox_hash::XxHash3_64;
 

@@ -20,6 +20,7 @@ use ledger_classes::limits::MARK_MS;
 use ledger_classes::state::participant::NoCertificates;
 use prometheus_client::registry::Registry;
 use serde_json::json;
+use std::collections::BTreeMap;
 use std::path::Path;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 

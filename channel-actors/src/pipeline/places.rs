@@ -1,20 +1,9 @@
-//! Where a sender stands beside others, for turns and for its part of the room.
+//! Which place a channel's senders have beside each other.
 
-use crate::runtime::asker::Asker;
+use crate::runtime::place::Place;
 use ledger_classes::formats::config::ChannelConfig;
 use ledger_classes::keys::Address;
 use ledger_classes::state::participant::Participant;
-
-/// A place among senders: an organization has one, since its members make keys as they like; the ordering peers have one,
-/// and all senders without a record share one.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash, PartialOrd, Ord)]
-pub(crate) struct Place(Asker);
-
-impl Place {
-    pub(crate) fn of_organization(name: &str) -> Self {
-        Self(Asker::named(name))
-    }
-}
 
 /// Knows the places of a configuration.
 pub(crate) struct Places {

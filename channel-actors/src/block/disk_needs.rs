@@ -5,7 +5,7 @@ use crate::limits::{
     ACT_OF_ANYBODY_BYTES_MAX, DISK_BYTES_OF_ACTION, DISK_BYTES_OF_BYTE, DISK_BYTES_OF_CALL, DISK_BYTES_OF_TRANSACTION,
     DISK_BYTES_OF_TRANSFER,
 };
-use crate::pipeline::place::Place;
+use crate::runtime::place::Place;
 use crate::store::Room;
 use ledger_classes::action::Action;
 use ledger_classes::formats::transaction::Transaction;

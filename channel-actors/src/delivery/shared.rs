@@ -2,26 +2,14 @@
 //! ring, and the newest committed facts. Written by the effect loop alone.
 
 use crate::block::committed::CommittedBlock;
+use crate::block::tip::Tip;
 use crate::delivery::links::Links;
 use crate::delivery::ring::Ring;
 use crate::runtime::memory::Pool;
 use ledger_classes::execution::{ConfigRecord, Mark};
-use ledger_classes::primitives::hash::Hash;
-use ledger_classes::primitives::time::Time;
 use std::collections::BTreeSet;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, PoisonError, RwLock};
-
-/// The last committed block.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub struct Tip {
-    /// Its height.
-    pub height: u64,
-    /// Its header's hash.
-    pub hash: Hash,
-    /// Its time.
-    pub time: Time,
-}
 
 /// Facts of a channel that was opened once.
 pub(crate) struct Shared {
