@@ -12,6 +12,7 @@
 //! Relations that always hold: what [`draft`] makes, [`check`] accepts, with an equal result; a block that is refused
 //! leaves nothing; the seal is outside of what is hashed.
 
+mod above;
 mod batches;
 mod execute;
 mod genesis;
@@ -23,15 +24,14 @@ mod sift;
 #[cfg(test)]
 pub(crate) mod tests;
 
-pub use execute::{
-    Above, Draft, Drafted, ExecutedBlock, ExecutionError, Given, Left, Refused, check, check_rules, draft,
-    verify_transactions,
-};
+pub use above::{Above, ExecutionError, check_rules};
+pub use execute::{Draft, Drafted, ExecutedBlock, Given, check, draft, verify_transactions};
 pub use genesis::{Genesis, check_genesis, genesis};
 pub use history::{Checked, History};
 pub use ids::{CommittedIds, RecentIds};
 pub use invalid::Invalid;
 pub use seal::check_seal;
+pub use sift::{Left, Refused};
 
 use crate::formats::block::{BLOCK_VERSION, Block, Header};
 use crate::merkle::CompactRange;

@@ -27,7 +27,7 @@ pub(crate) mod test_support;
 
 pub use configuration::{ConfigRecord, InForce, config_at, config_in, config_of, config_since, genesis_writes};
 pub(crate) use configuration::{config_from, rules_in, value_in_force};
-pub use context::{Context, Sender};
+pub use context::{BlockInput, Context, Sender};
 pub use ended::{Mark, changed_marks, marks_in, marks_of};
 pub use fees::screen_fee;
 pub use standing::Members;
@@ -44,23 +44,9 @@ use crate::limits;
 use crate::primitives::amount::Amount;
 use crate::primitives::hash::{Hash, Tag};
 use crate::primitives::time::Time;
-use crate::state::participant::{CertificatePaths, Participant};
+use crate::state::participant::Participant;
 use crate::state::view::{ReadError, ReadView, Writes};
 use crate::state::{keyspace, record};
-
-/// What a block is executed with.
-pub struct BlockInput<'a> {
-    /// The channel's id.
-    pub channel: Hash,
-    /// The block's height, at least 1.
-    pub height: u64,
-    /// The block's time.
-    pub time: Time,
-    /// How certificate paths are verified.
-    pub certificates: &'a dyn CertificatePaths,
-    /// The transactions, in order.
-    pub transactions: &'a [VerifiedTransaction],
-}
 
 /// What a block did.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -165,7 +151,7 @@ fn run_timers(context: &mut Context<'_>, receipts: &mut Vec<Receipt>) -> Result<
         let Some(due) = contracts::timers::take_due(context, &after)? else { break };
         let id = Hash::tagged(Tag::Timer, &[&context.height().to_le_bytes(), &due.key]);
         context.begin(id, index, Sender::Timer);
-        let ran = contracts::timers::run(context, &due).and_then(|()| context.check_budget());
+        let ran = contracts::run_timer(context, &due.timer).and_then(|()| context.check_budget());
         let receipt = match ran {
             Ok(()) => context.finish(Amount::ZERO),
             Err(Refusal::Broken(error)) => return Err(error),
@@ -272,7 +258,7 @@ fn run_action(context: &mut Context<'_>, action: &Action) -> Result<(), Refusal>
         Action::AssetUnfreezeItem(body) => assets::unfreeze_item(context, body),
         Action::AccountCreate(body) => assets::create_account(context, body),
         Action::AccountAct(body) => assets::act(context, body),
-        Action::AccountRecover(body) => assets::recover(context, body),
+        Action::AccountRecover(body) => channel::recover(context, body),
         Action::ContractDeploy(body) => contracts::deploy(context, body),
         Action::ContractUpgrade(body) => contracts::upgrade(context, body),
         Action::ContractRetire(body) => contracts::retire(context, body),

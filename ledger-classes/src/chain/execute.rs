@@ -3,14 +3,14 @@
 //! A proposer's transactions come verified, and so do a given block's: a [`VerifiedTransaction`] is the proof of it, and
 //! only verification makes one. So nothing is verified or hashed twice, and nothing can be executed that was not.
 
+use super::above::{Above, ExecutionError, config_in_force, is_idle};
 use super::batches::check_batches;
-use super::sift::{Sifted, check_actions, check_ids, check_limits, places, sift};
-use super::{CommittedIds, Invalid, Parent, batches, check_link, check_seal};
+use super::sift::{Left, Refused, Sifted, check_actions, check_ids, check_limits, count, places, sift};
+use super::{Invalid, Parent, batches, check_link, check_seal};
 use crate::execution::{BlockInput, ConfigRecord, Executed, Fate, Ran};
 use crate::formats::blinding::{Blinder, BlindingSeed};
 use crate::formats::block::{BLOCK_VERSION, Block, Header, Seal, WitnessedBatch};
 use crate::formats::config::{ChannelConfig, Limits};
-use crate::formats::detail::Detail;
 use crate::formats::outcome::ResultCode;
 use crate::formats::receipt::Receipt;
 use crate::formats::transaction::{ENVELOPE_BYTES_MAX, Envelope, TransactionError, VerifiedTransaction, verify_all};
@@ -19,28 +19,10 @@ use crate::keys::{Address, KeyCache};
 use crate::primitives::codec;
 use crate::primitives::hash::Hash;
 use crate::primitives::time::Time;
-use crate::state::participant::CertificatePaths;
-use crate::state::tree::{Pages, StateTree};
-use crate::state::view::{Overlay, ReadError, ReadView, Writes};
-use crate::{execution, limits, merkle, rules};
+use crate::state::tree::StateTree;
+use crate::state::view::{Overlay, ReadError, Writes};
+use crate::{execution, limits, merkle};
 use std::sync::Arc;
-
-/// What a block is executed above.
-#[derive(Clone, Copy)]
-pub struct Above<'a> {
-    /// The block before.
-    pub parent: &'a Parent,
-    /// The state that it left.
-    pub view: &'a dyn ReadView,
-    /// The tree over that state.
-    pub tree: &'a StateTree,
-    /// Where the part of the tree is that is not in memory.
-    pub pages: &'a dyn Pages,
-    /// The ids that are in the chain up to it.
-    pub ids: &'a dyn CommittedIds,
-    /// How certificate paths are verified.
-    pub certificates: &'a dyn CertificatePaths,
-}
 
 /// A block to be made.
 pub struct Draft {
@@ -121,45 +103,6 @@ pub struct Drafted {
     pub block: Option<ExecutedBlock>,
     /// What was offered and is not in it.
     pub left: Left,
-}
-
-/// What was offered for a block and is not in it.
-#[derive(Clone, Debug, Default)]
-pub struct Left {
-    /// It has its outcome in this chain already, or comes a second time.
-    pub known: Vec<Hash>,
-    /// It may be in no block now: it leaves nothing, and may be sent again.
-    pub refused: Vec<(Hash, Refused)>,
-    /// It comes first in the next block, in order: this one was full, or had used its budget.
-    pub deferred: Vec<VerifiedTransaction>,
-    /// What each of those cost that were executed: its part of a block's budget, where
-    /// [`execution::budget::BLOCK_COST`] is all of it. For turns; no rule is about it.
-    pub costs: Vec<(Hash, u64)>,
-}
-
-/// Why a transaction may be in no block now.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Refused {
-    /// It is above the limits of the configuration in force.
-    Limits(TransactionError),
-    /// It leaves nothing.
-    Execution {
-        /// Why.
-        code: ResultCode,
-        /// For people to read.
-        detail: Detail,
-    },
-}
-
-/// Why there is no executed block.
-#[derive(Clone, Debug, thiserror::Error, PartialEq, Eq)]
-pub enum ExecutionError {
-    /// The store failed: nothing is known.
-    #[error(transparent)]
-    Read(#[from] ReadError),
-    /// The block breaks a rule.
-    #[error(transparent)]
-    Invalid(#[from] Invalid),
 }
 
 /// Makes a block of what is offered. Nothing in it can be refused by [`check`]; what would be is left.
@@ -302,10 +245,6 @@ fn in_block(place: u32, error: &TransactionError) -> Invalid {
     }
 }
 
-pub(super) fn count(number: usize) -> u32 {
-    u32::try_from(number).expect("a block's transactions and timers are limited")
-}
-
 fn root_of(transactions: &[VerifiedTransaction]) -> Hash {
     let leaves: Vec<Hash> = transactions.iter().map(VerifiedTransaction::leaf).collect();
     merkle::root(&leaves)
@@ -321,33 +260,6 @@ fn check_proposer(config: &ChannelConfig, proposer: Address) -> Result<(), Inval
 /// Whether somebody drew it. That nobody else can guess it is for its proposer to see to, who could tell it as well.
 fn check_seed(seed: &BlindingSeed) -> Result<(), Invalid> {
     if seed.is_missing() { Err(Invalid::BlindingSeed) } else { Ok(()) }
-}
-
-/// Whether nothing is due at `time`.
-fn is_idle(above: &Above<'_>, time: Time) -> Result<bool, ReadError> {
-    Ok(execution::next_timer(above.view)?.is_none_or(|due| due > time))
-}
-
-/// The configuration in force above `view`; refused if this build does not know what is valid there, whatever form the
-/// record of it has.
-fn config_in_force(view: &dyn ReadView) -> Result<ConfigRecord, ExecutionError> {
-    let value = execution::value_in_force(view)?;
-    check_number(&value)?;
-    Ok(execution::config_from(&value)?)
-}
-
-/// Whether this build knows what is valid above `view`: to be asked before the next block is decoded, which may have another
-/// form.
-pub fn check_rules(view: &dyn ReadView) -> Result<(), ExecutionError> {
-    Ok(check_number(&execution::value_in_force(view)?)?)
-}
-
-fn check_number(configuration: &[u8]) -> Result<(), Invalid> {
-    let known = rules::known();
-    match execution::rules_in(configuration) {
-        Some(rules) if !(1..=known).contains(&rules) => Err(Invalid::UnknownRules { rules, known }),
-        _ => Ok(()),
-    }
 }
 
 fn run(

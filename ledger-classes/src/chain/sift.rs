@@ -2,7 +2,7 @@
 //! others out ([`sift`]); a block that was given is refused for one of them.
 
 use super::Invalid;
-use super::execute::{Above, ExecutionError, Left, Refused, count};
+use super::above::{Above, ExecutionError};
 use crate::action::Action;
 use crate::formats::config::{ChannelConfig, Limits};
 use crate::formats::detail::{Detail, Part};
@@ -12,6 +12,38 @@ use crate::primitives::hash::Hash;
 use crate::state::view::ReadError;
 use crate::{execution, rules};
 use std::collections::BTreeMap;
+
+/// What was offered for a block and is not in it.
+#[derive(Clone, Debug, Default)]
+pub struct Left {
+    /// It has its outcome in this chain already, or comes a second time.
+    pub known: Vec<Hash>,
+    /// It may be in no block now: it leaves nothing, and may be sent again.
+    pub refused: Vec<(Hash, Refused)>,
+    /// It comes first in the next block, in order: this one was full, or had used its budget.
+    pub deferred: Vec<VerifiedTransaction>,
+    /// What each of those cost that were executed: its part of a block's budget, where
+    /// [`execution::budget::BLOCK_COST`] is all of it. For turns; no rule is about it.
+    pub costs: Vec<(Hash, u64)>,
+}
+
+/// Why a transaction may be in no block now.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Refused {
+    /// It is above the limits of the configuration in force.
+    Limits(TransactionError),
+    /// It leaves nothing.
+    Execution {
+        /// Why.
+        code: ResultCode,
+        /// For people to read.
+        detail: Detail,
+    },
+}
+
+pub(super) fn count(number: usize) -> u32 {
+    u32::try_from(number).expect("a block's transactions and timers are limited")
+}
 
 /// Whether a transaction is of the rules in force, with all that is in it.
 pub(super) fn check_actions(in_force: u32, place: u32, transaction: &VerifiedTransaction) -> Result<(), Invalid> {

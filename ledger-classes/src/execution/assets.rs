@@ -8,6 +8,7 @@
 mod accounts;
 mod definition;
 mod fungible;
+mod heirs;
 mod queries;
 mod records;
 mod recovery;
@@ -17,19 +18,21 @@ mod tests;
 mod unique;
 
 pub use accounts::joint_address;
+pub use heirs::Successor;
 pub use queries::{
     Holding, NamedAsset, NamedItem, allowance, asset, assets, balance_of, holdings, item, items, items_of,
     joint_account,
 };
 pub use records::{Allowance, AssetRecord, Balance, ItemRecord, JointAccount, LockEntry};
-pub use recovery::{Inherited, Recovery, Successor};
+pub use recovery::{Inherited, Recovery};
 
 pub(super) use accounts::{act, controllers, create_account, is_void, require_consent, screen_act};
 pub(super) use definition::{define, pause, resume};
 pub(super) use fungible::{
     approve, burn, free_balance, mint, move_units, pay_fee, screen_fee, transfer, transfer_batch, transfer_from,
 };
-pub(super) use recovery::{heir, pass_on, recover, require_not_recovered};
+pub(super) use heirs::{heir, require_not_recovered};
+pub(super) use recovery::{check_parties, move_all, pass_on};
 pub(super) use restraint::{freeze, lock, unfreeze};
 pub(super) use unique::{
     approve_item, burn_item, freeze_item, item_owner, mint_item, move_item, require_movable, transfer_item,

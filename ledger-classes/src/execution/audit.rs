@@ -9,7 +9,7 @@
 //! twice, late, or from a source that has been changed is refused, so that a sequence has each record once, in order.
 
 pub use told::in_words;
-pub(super) use told::{Told, Who, told};
+pub(super) use told::{CHANGES_TOLD_MAX, Told, Who, told};
 
 use super::Context;
 use super::logs::{self, is_topic};
@@ -33,9 +33,6 @@ mod told;
 pub const CHANNEL: &str = "audit.channel";
 /// Acts on certificates: the index of an authorities' folder.
 pub const CERTIFICATE: &str = "audit.certificate";
-
-/// Most changes of a proposal, and most certificates, that a record tells of; proposal and receipt have them all.
-pub(super) const CHANGES_TOLD_MAX: usize = 16;
 
 /// The newest record of a sequence.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Encode, Decode, Serialize)]

@@ -1,9 +1,9 @@
 //! What an action sees while a block executes: state below, what the block and the transaction wrote so far, who
 //! acts, and where events go. Nothing here outlives the block.
 
+use super::Members;
 use super::budget::{self, Allowed, Usage};
 use super::contracts::timers::Timer;
-use super::{BlockInput, Members};
 use crate::formats::config::ChannelConfig;
 use crate::formats::detail::{Detail, Part};
 use crate::formats::event::Event;
@@ -23,6 +23,20 @@ use crate::state::record;
 use crate::state::record::Record;
 use crate::state::view::{Families, ReadError, ReadView, Value, Writes, first_over_counting};
 use std::cell::Cell;
+
+/// What a block is executed with.
+pub struct BlockInput<'a> {
+    /// The channel's id.
+    pub channel: Hash,
+    /// The block's height, at least 1.
+    pub height: u64,
+    /// The block's time.
+    pub time: Time,
+    /// How certificate paths are verified.
+    pub certificates: &'a dyn CertificatePaths,
+    /// The transactions, in order.
+    pub transactions: &'a [VerifiedTransaction],
+}
 
 /// Who a unit of execution is from.
 #[derive(Clone, Copy)]

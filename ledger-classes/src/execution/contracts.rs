@@ -11,8 +11,10 @@ mod conservation;
 pub mod deadlines;
 pub mod engine;
 pub mod escrow;
+mod forms;
 #[cfg(test)]
 mod hostile_tests;
+mod records;
 #[cfg(test)]
 mod recovery_tests;
 #[cfg(test)]
@@ -22,6 +24,7 @@ mod tests;
 pub mod timers;
 
 pub use call::Call;
+pub use records::{ContractRecord, ContractVersion, InstanceRecord};
 
 use super::Context;
 use crate::action;
@@ -31,74 +34,24 @@ use crate::formats::event::Event;
 use crate::formats::outcome::{Refusal, ResultCode, reject};
 use crate::keys::Address;
 use crate::limits::{CALL_BYTES_MAX, NAME_BYTES_MAX};
-use crate::primitives::codec::{Decode, Encode};
 use crate::primitives::hash::{Hash, Tag};
 use crate::primitives::identity::is_label;
 use crate::state::keyspace;
 use crate::state::listing;
 use crate::state::listing::{Listed, Span, list};
 use crate::state::record;
-use crate::state::record::Record;
 use crate::state::view::{ReadError, ReadView};
 use engine::ContractEngine;
-use serde::Serialize;
+use timers::Timer;
 
-/// A registered contract.
-#[derive(Clone, Debug, PartialEq, Eq, Encode, Decode, Serialize)]
-pub struct ContractRecord {
-    /// Its name on this channel.
-    pub name: String,
-    /// Who deployed it; may upgrade and retire it.
-    pub owner: Address,
-    /// The engine of the current version.
-    pub engine: String,
-    /// What the engine runs in the current version.
-    pub code: String,
-    /// The current version, from 1: what new instances are made with.
-    pub version: u32,
-    /// Whether it makes no new instances.
-    pub retired: bool,
-    /// Height of the last change.
-    pub height: u64,
+/// The engines, each with the number of the rules that it came with.
+const ENGINES: &[(u32, &str, &dyn ContractEngine)] = &[(1, "builtin", &builtin::Library)];
+
+/// The engine with this name, of those that there are where a number of rules is in force.
+fn find_engine(in_force: u32, name: &str) -> Option<&'static dyn ContractEngine> {
+    let found = ENGINES.iter().find(|(since, known, _)| *known == name && *since <= in_force);
+    found.map(|(.., engine)| *engine)
 }
-
-impl Record for ContractRecord {}
-
-/// One version of a contract. Kept for ever: instances and replays need it.
-#[derive(Clone, Debug, PartialEq, Eq, Encode, Decode, Serialize)]
-pub struct ContractVersion {
-    /// The contract.
-    pub contract: String,
-    /// Number, from 1.
-    pub version: u32,
-    /// The engine.
-    pub engine: String,
-    /// What the engine runs.
-    pub code: String,
-    /// Height at which it was registered.
-    pub height: u64,
-}
-
-impl Record for ContractVersion {}
-
-/// An instance of a contract.
-#[derive(Clone, Debug, PartialEq, Eq, Encode, Decode, Serialize)]
-pub struct InstanceRecord {
-    /// Its name on this channel.
-    pub instance: String,
-    /// The contract.
-    pub contract: String,
-    /// The version that it was made with and keeps.
-    pub version: u32,
-    /// Who made it.
-    pub created_by: Address,
-    /// The account that it owns assets under.
-    pub account: Address,
-    /// Height at which it was made.
-    pub height: u64,
-}
-
-impl Record for InstanceRecord {}
 
 /// The account of an instance: no key has this address, so only the instance's own code moves what it holds.
 pub fn account_of(channel: &Hash, instance: &str) -> Address {
@@ -191,7 +144,7 @@ pub(super) fn call(context: &mut Context<'_>, body: &action::contracts::Call) ->
 
 /// Runs a due timer. The timer is off the list already, whatever becomes of it, so that one that fails is not
 /// tried for ever: contracts offer a method that does the same work.
-fn run_timer(context: &mut Context<'_>, timer: &timers::Timer) -> Result<(), Refusal> {
+pub(super) fn run_timer(context: &mut Context<'_>, timer: &Timer) -> Result<(), Refusal> {
     context.set_timer(timer.clone());
     let (record, engine, code) = running(context, &timer.instance)?;
     engine.timer(&code, &mut Call::of_timer(context, &record), &timer.timer)
@@ -257,7 +210,7 @@ fn owned(context: &Context<'_>, name: &str) -> Result<ContractRecord, Refusal> {
 }
 
 fn check_code(in_force: u32, body: &Deploy) -> Result<(), Refusal> {
-    match engine::find(in_force, &body.engine) {
+    match find_engine(in_force, &body.engine) {
         Some(engine) if engine.since(&body.code).is_some_and(|since| since <= in_force) => Ok(()),
         Some(_) => reject(ResultCode::CodeUnknown, Detail::NoSuchCode { engine: Text::from(&body.engine) }),
         None => {
@@ -292,7 +245,7 @@ fn put_version(context: &mut Context<'_>, body: &Deploy, owner: Address, version
 /// The engine of a registered contract. Its name was checked when it was registered: a build without it cannot
 /// execute this channel at all, and guessing would part its state from the others'.
 fn engine_of(name: &str) -> Result<&'static dyn ContractEngine, ReadError> {
-    engine::find(u32::MAX, name).ok_or_else(|| ReadError(format!("this build has no contract engine {name}")))
+    find_engine(u32::MAX, name).ok_or_else(|| ReadError(format!("this build has no contract engine {name}")))
 }
 
 fn running(view: &dyn ReadView, name: &str) -> Result<(InstanceRecord, &'static dyn ContractEngine, String), Refusal> {

@@ -2,10 +2,14 @@
 //! the first one, `channel.propose` and `channel.approve` change it, and execution reads only that record.
 
 mod budgets;
+mod error;
 mod orderers;
+mod witnesses;
 
 pub use budgets::{Budget, Budgets};
+pub use error::ConfigError;
 pub use orderers::{Engine, Orderers, OrderingPeer};
+pub use witnesses::Witnesses;
 
 use crate::formats::detail::{Detail, Names, Part, Text, Thing};
 use crate::formats::rights::{Class, Grant, Grantee, Right, Rights};
@@ -110,30 +114,6 @@ impl Approvals {
     }
 }
 
-/// Who vouches that a block's transactions were verified, before they are executed.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Encode, Decode, Serialize, Deserialize)]
-#[serde(rename_all = "lowercase")]
-pub enum Witnesses {
-    /// Whoever proposes a block, for its own; nothing is signed but the block.
-    #[default]
-    Own,
-    /// As many ordering peers as seal a block.
-    Quorum,
-    /// Every ordering peer.
-    All,
-}
-
-impl Witnesses {
-    /// The word in JSON.
-    pub const fn text(self) -> &'static str {
-        match self {
-            Self::Own => "own",
-            Self::Quorum => "quorum",
-            Self::All => "all",
-        }
-    }
-}
-
 /// A channel's configuration at some height.
 #[derive(Clone, Debug, PartialEq, Eq, Encode, Decode, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
@@ -173,11 +153,6 @@ pub struct ChannelConfig {
     /// What a transaction and a block may cause.
     pub budgets: Budgets,
 }
-
-/// What is wrong with a configuration.
-#[derive(Clone, Debug, thiserror::Error, PartialEq, Eq)]
-#[error("channel configuration: {0}")]
-pub struct ConfigError(pub Detail);
 
 impl ChannelConfig {
     /// Checks every relation that execution relies on, by the rules that are in force where it is set: those of the block

@@ -4,6 +4,10 @@
 //! a hash. [`ParsedTransaction`] has a form but no proven sender and nothing here executes it; the only way on is
 //! [`verify_all`].
 
+mod encoding;
+
+pub use encoding::Encoding;
+
 use crate::action::Action;
 use crate::formats::config::Limits;
 use crate::keys::{Address, KeyCache, PublicKey, Signature, SignatureItem};
@@ -14,37 +18,6 @@ use crate::primitives::hash::{Hash, Tag};
 use crate::primitives::time::Time;
 use crate::{keys, limits, merkle, rules};
 use serde::{Deserialize, Serialize};
-
-/// How a payload is written.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-#[repr(u8)]
-pub enum Encoding {
-    /// The genesis configuration: block 0 only, unsigned.
-    Genesis = 0,
-    /// Our binary encoding.
-    Binary = 1,
-    /// JSON text.
-    Json = 2,
-}
-
-impl Encode for Encoding {
-    fn encode<E: bincode::enc::Encoder>(&self, encoder: &mut E) -> Result<(), bincode::error::EncodeError> {
-        (*self as u8).encode(encoder)
-    }
-}
-
-impl<C> Decode<C> for Encoding {
-    fn decode<D: bincode::de::Decoder<Context = C>>(decoder: &mut D) -> Result<Self, bincode::error::DecodeError> {
-        match u8::decode(decoder)? {
-            0 => Ok(Self::Genesis),
-            1 => Ok(Self::Binary),
-            2 => Ok(Self::Json),
-            _ => Err(bincode::error::DecodeError::Other("unknown payload encoding")),
-        }
-    }
-}
-
-bincode::impl_borrow_decode!(Encoding);
 
 /// What somebody signs.
 #[derive(Clone, Debug, PartialEq, Eq, Encode, Decode, Serialize, Deserialize)]

@@ -1,12 +1,16 @@
 //! What came with which number.
 
 use super::*;
+use crate::action::Action;
 use crate::action::channel::Approve;
 use crate::execution::contracts::builtin::CODES;
-use crate::formats::config::{Approvals, Budgets, Fees, Limits, Organization};
+use crate::formats::config::{Approvals, Budgets, ConfigChange, Fees, Limits, Organization};
 use crate::formats::rights::{Grant, Grantee, Rights};
+use crate::formats::transaction::Encoding;
+use crate::keys::Scheme;
 use crate::primitives::codec;
 use crate::primitives::hash::Hash;
+use crate::rules::since::{change_since, scheme_since};
 
 /// One of each change, in the order of their numbers.
 fn changes() -> Vec<ConfigChange> {

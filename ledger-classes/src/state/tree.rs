@@ -33,13 +33,15 @@ pub use version::StateTree;
 
 use crate::primitives::codec::{Decode, Encode};
 use crate::primitives::hash::{Hash, Tag};
-use parts::PART_BITS;
 
 /// Hash of a set without keys.
 pub const EMPTY: Hash = Hash::ZERO;
 
 /// Bits of a path.
 const PATH_BITS: u16 = 256;
+
+/// First bits of a key that are its part.
+const PART_BITS: u16 = 4;
 
 /// First byte of what a leaf hashes; RFC 9162 has 0 and 1.
 const LEAF: u8 = 2;

@@ -4,8 +4,8 @@
 //! Each of its keys signs its creation: whoever is listed stands behind the account ([`controllers`]), which counts against
 //! them in contracts, and a stranger's key must not be made to.
 
+use super::heirs::heir;
 use super::records::JointAccount;
-use super::recovery::heir;
 use crate::action::assets::{AccountAct, AccountCreate};
 use crate::execution::{Context, Members, budget};
 use crate::formats::detail::{Detail, Part};

@@ -1,7 +1,7 @@
 //! Definition of assets, pause and resume, and the checks that every other action begins with.
 
+use super::heirs::heir;
 use super::records::AssetRecord;
-use super::recovery::heir;
 use crate::action::assets::{AssetName, Define, Kind};
 use crate::execution::Context;
 use crate::execution::service::{self, Stopped};

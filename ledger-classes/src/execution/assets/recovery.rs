@@ -1,5 +1,5 @@
 //! `account.recover`: what a revoked participant owns passes to a successor, once a proposal of it has as many approvals
-//! as a change of the configuration needs ([`channel::put_forward`]).
+//! as a change of the configuration needs. The action itself is in `channel/recovery.rs`, where that is put forward.
 //!
 //! Once enough organizations agreed, the successor stands in the revoked address's place for good: what is movable
 //! moves at once, what a contract pays to the old address later reaches the successor, roles in contracts and as an
@@ -8,23 +8,20 @@
 //! Allowances do not pass over: whom the old owner trusted is not for the new one to answer.
 
 use super::fungible::{free_balance, move_units};
+use super::heirs::{Successor, heir, require_not_recovered};
 use super::queries::{holdings, items_of};
 use super::unique::{move_item, require_movable};
-use crate::action::assets::Recover;
-use crate::execution::audit::{self, Act};
-use crate::execution::{Context, channel};
-use crate::formats::detail::{Detail, Part, Party};
+use crate::execution::Context;
+use crate::formats::detail::Detail;
 use crate::formats::event::Event;
 use crate::formats::outcome::{Refusal, ResultCode, reject};
 use crate::keys::Address;
-use crate::limits::{MEMO_BYTES_MAX, RECOVERY_LOOKS_MAX, RECOVERY_MOVES_MAX, SUCCESSORS_MAX};
+use crate::limits::{RECOVERY_LOOKS_MAX, RECOVERY_MOVES_MAX, SUCCESSORS_MAX};
 use crate::primitives::codec::{Decode, Encode};
 use crate::state::keyspace;
 use crate::state::listing::Span;
 use crate::state::participant::Participant;
-use crate::state::record;
 use crate::state::record::Record;
-use crate::state::view::{ReadError, ReadView};
 use serde::Serialize;
 
 /// Who shall have what is a revoked participant's.
@@ -38,17 +35,6 @@ pub struct Recovery {
     pub asset: Option<String>,
 }
 
-/// Who has what was a revoked participant's.
-#[derive(Clone, Debug, PartialEq, Eq, Encode, Decode, Serialize)]
-pub struct Successor {
-    /// Who.
-    pub to: Address,
-    /// The block of the last approval.
-    pub height: u64,
-}
-
-impl Record for Successor {}
-
 /// How often what a successor has was passed on, along the longest way.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Encode, Decode, Serialize)]
 pub struct Inherited {
@@ -57,57 +43,6 @@ pub struct Inherited {
 }
 
 impl Record for Inherited {}
-
-/// Who has what is `account`'s: the last of its successors, or itself.
-pub(in crate::execution) fn heir(view: &dyn ReadView, account: &Address) -> Result<Address, ReadError> {
-    let mut heir = *account;
-    // A successor was in good standing, and a recovered address is never admitted again: there is no circle, and a
-    // recovery that would make a way too long is refused.
-    for _ in 0..SUCCESSORS_MAX {
-        match record::read::<Successor>(view, &keyspace::successor(&heir))? {
-            Some(successor) => heir = successor.to,
-            None => break,
-        }
-    }
-    Ok(heir)
-}
-
-/// Refuses the admission of an address that was recovered.
-pub(in crate::execution) fn require_not_recovered(context: &Context<'_>, address: &Address) -> Result<(), Refusal> {
-    match context.get::<Successor>(&keyspace::successor(address))? {
-        Some(Successor { to, .. }) => {
-            reject(ResultCode::AddressIsTaken, Detail::HasSuccessor { address: *address, successor: to })
-        }
-        None => Ok(()),
-    }
-}
-
-pub(in crate::execution) fn recover(context: &mut Context<'_>, body: &Recover) -> Result<(), Refusal> {
-    if body.reason.len() > MEMO_BYTES_MAX {
-        return reject(ResultCode::InvalidField, Detail::AtMost { part: Part::Reason, most: MEMO_BYTES_MAX as u64 });
-    }
-    let by = channel::administrator(context)?;
-    let recovery = Recovery { from: body.from, to: body.to, asset: body.asset.clone() };
-    match context.get::<Successor>(&keyspace::successor(&body.from))? {
-        // Decided: what has become movable since follows. By an administrator of theirs, with a record as any act.
-        Some(Successor { to, .. }) if to == body.to => {
-            let old: Option<Participant> = context.get(&keyspace::participant(&body.from))?;
-            if old.is_none_or(|old| old.identity.organization() != by.organization()) {
-                return reject(ResultCode::OtherOrganization, Detail::Only { party: Party::OwnOrganization });
-            }
-            let moves = move_all(context, &recovery)?;
-            if moves == 0 {
-                return Ok(());
-            }
-            let (who, why, from, to) = (&by, body.reason.as_str(), body.from, body.to);
-            audit::record(context, &Act::Recover { who, why, from, to, moves })
-        }
-        _ => {
-            check_parties(context, &recovery)?;
-            channel::put_forward(context, channel::Subject::Recovery(recovery), &body.reason, by)
-        }
-    }
-}
 
 /// Lets the successor have everything: the recovery that was proposed at a height has its approvals.
 pub(in crate::execution) fn pass_on(
@@ -132,7 +67,10 @@ fn refused<T>(detail: Detail) -> Result<T, Refusal> {
 }
 
 /// The height of the revocation, and how often all was passed on with this, if `from` may be recovered for `to`.
-fn check_parties(context: &Context<'_>, Recovery { from, to, .. }: &Recovery) -> Result<(u64, u32), Refusal> {
+pub(in crate::execution) fn check_parties(
+    context: &Context<'_>,
+    Recovery { from, to, .. }: &Recovery,
+) -> Result<(u64, u32), Refusal> {
     if let Some(successor) = context.get::<Successor>(&keyspace::successor(from))? {
         return refused(Detail::HasSuccessor { address: *from, successor: successor.to });
     }
@@ -159,7 +97,7 @@ fn check_parties(context: &Context<'_>, Recovery { from, to, .. }: &Recovery) ->
 }
 
 /// Moves what can move, up to a limit: who posts the action again goes on from there. How many movements it was.
-fn move_all(context: &mut Context<'_>, recovery: &Recovery) -> Result<usize, Refusal> {
+pub(in crate::execution) fn move_all(context: &mut Context<'_>, recovery: &Recovery) -> Result<usize, Refusal> {
     let Recovery { from, asset: only, .. } = recovery;
     // The successor may have been recovered itself.
     let to = &heir(context, from)?;

@@ -1,7 +1,6 @@
 //! What a record of an act tells, by stable names and arguments. Records are state and events, which headers root: no
 //! sentence may stand here, else a build that words it better would refuse older blocks. Words are made when shown.
 
-use super::CHANGES_TOLD_MAX;
 use crate::execution::assets::Recovery;
 use crate::execution::channel::Subject;
 use crate::formats::config::{Approvals, ConfigChange, Witnesses};
@@ -10,6 +9,9 @@ use crate::keys::Address;
 use crate::primitives::identity::{Identity, is_label};
 use serde::{Serialize, Serializer};
 use std::fmt;
+
+/// Most changes of a proposal, and most certificates, that a record tells of; proposal and receipt have them all.
+pub(in crate::execution) const CHANGES_TOLD_MAX: usize = 16;
 
 /// Who acted.
 #[derive(Debug)]

@@ -10,7 +10,9 @@
 
 use super::super::audit::{Act, Who};
 use super::super::{Context, audit, budget};
-use super::{governance, pace, take_effect, unchanged};
+use super::change::{take_effect, unchanged};
+use super::paths::path_fault;
+use super::{governance, pace};
 use crate::action::channel::{NamedSuccessor, RenewAuthority, RevokeAuthority};
 use crate::formats::config::{ChannelConfig, Organization};
 use crate::formats::detail::{Detail, Moment, Part, PathFault, PathRefusal, Text};
@@ -61,7 +63,7 @@ pub(in super::super) fn renew(context: &mut Context<'_>, body: &RenewAuthority) 
         };
     let time = context.time();
     if time < next.not_before || next.not_after < time {
-        return reject(ResultCode::AuthorityRefused, super::path_fault(PathFault::NotValidNow));
+        return reject(ResultCode::AuthorityRefused, path_fault(PathFault::NotValidNow));
     }
     // Every renewal lengthens the proofs of the channel by one configuration, and needs nobody's approval.
     if next.listed_not_after.millis_since(time) > AUTHORITY_RENEWAL_EARLY_MS {
@@ -73,7 +75,7 @@ pub(in super::super) fn renew(context: &mut Context<'_>, body: &RenewAuthority) 
         return reject(ResultCode::AuthorityRefused, detail);
     }
     let Some(place) = member.authorities.get_mut(next.replaces) else {
-        return reject(ResultCode::AuthorityRefused, super::path_fault(PathFault::NotListed));
+        return reject(ResultCode::AuthorityRefused, path_fault(PathFault::NotListed));
     };
     place.0.clone_from(certificate);
     record.height = context.height();
@@ -108,10 +110,10 @@ pub(in super::super) fn revoke(context: &mut Context<'_>, body: &RevokeAuthority
     context.work(budget::PATH_PART + 2 * budget::CERTIFICATE * (listed.len() as u64 + 1));
     let rules = context.config().path_rules();
     let Some(key) = certificates.authority_key(rules, certificate) else {
-        return reject(ResultCode::AuthorityRefused, super::path_fault(PathFault::NoAuthority));
+        return reject(ResultCode::AuthorityRefused, path_fault(PathFault::NoAuthority));
     };
     if !listed.iter().any(|der| certificates.authority_key(rules, der) == Some(key)) {
-        return reject(ResultCode::AuthorityRefused, super::path_fault(PathFault::NoMembersKey));
+        return reject(ResultCode::AuthorityRefused, path_fault(PathFault::NoMembersKey));
     }
     // The key's word is all that counts: whatever else of this key is listed, by a thief or a member who means ill, goes
     // with it.

@@ -14,14 +14,14 @@
 use super::super::{Context, Members, assets, budget};
 use crate::action::assets::Kind;
 use crate::formats::config::{ChannelConfig, ConfigChange, OrderingPeer, Organization};
-use crate::formats::detail::{Detail, Names, Part, Text};
+use crate::formats::detail::{Detail, Names, Part, Party, Text};
 use crate::formats::outcome::{Refusal, ResultCode, reject};
 use crate::formats::rights::Right;
 use crate::keys::Address;
 use crate::limits::{ADMINISTRATORS_KNOWN_MAX, AUTHORITIES_MAX, CERTIFICATE_BYTES_MAX};
 use crate::primitives::codec::{Decode, Encode};
 use crate::primitives::hash::{Hash, HexBytes};
-use crate::primitives::identity::Identity;
+use crate::primitives::identity::{Identity, Role};
 use crate::state::keyspace;
 use crate::state::participant::Participant;
 use crate::state::record::Record;
@@ -211,6 +211,14 @@ pub(in crate::execution) struct Administrators {
 }
 
 impl Record for Administrators {}
+
+/// The sender as an administrator: a participant with role `admin`. The right was checked by the caller.
+pub(super) fn administrator(context: &Context<'_>) -> Result<Identity, Refusal> {
+    match context.participant() {
+        Some(identity) if identity.role() == Role::Admin => Ok(identity.clone()),
+        _ => reject(ResultCode::NoRight, Detail::Only { party: Party::Administrator }),
+    }
+}
 
 /// Notes an admission; whether anything is known that was not. With too many, one who may no longer sign or has not the
 /// right makes room, or the one that came first: it is known again once it is admitted again, which needs nobody's

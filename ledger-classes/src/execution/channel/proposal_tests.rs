@@ -6,9 +6,14 @@ use crate::action::Action;
 use crate::action::channel::{Approve, Propose, Withdraw};
 use crate::execution::test_support::{Ledger, address, open_config};
 use crate::formats::config::{Approvals, ChannelConfig, ConfigChange, Organization};
+use crate::formats::event::Event;
+use crate::formats::outcome::ResultCode;
 use crate::formats::rights::{Grant, Grantee, Right};
 use crate::keys::Address;
 use crate::limits::PROPOSALS_OPEN_MAX;
+use crate::primitives::hash::{Hash, HexBytes};
+use crate::primitives::identity::{Identity, Role};
+use crate::state::keyspace;
 use crate::state::listing::Span;
 use ResultCode as C;
 

@@ -9,12 +9,17 @@
 //! may sign, administers, was not revoked since, and is of an organization that was a member all along. Whatever the policy,
 //! a member's CA certificates change with its own approval only.
 
-use super::{administrator, changed, governance, pace, take_effect};
+use super::change::{changed, take_effect};
+use super::governance::administrator;
+use super::membership::{own_proposals, was_member};
+use super::revocation::check_reason;
+use super::subject::Subject;
+use super::{governance, pace};
 use crate::action::channel::{Approve, Propose, Withdraw};
-use crate::execution::assets::{self, Recovery};
+use crate::execution::assets;
 use crate::execution::audit::{self, Act, Ballot};
 use crate::execution::{Context, Members};
-use crate::formats::config::{ChannelConfig, ConfigChange};
+use crate::formats::config::ChannelConfig;
 use crate::formats::detail::{Detail, Moment, Part, Party, Text};
 use crate::formats::event::Event;
 use crate::formats::outcome::{Refusal, ResultCode, reject};
@@ -60,25 +65,6 @@ pub struct Approval {
     pub address: Address,
     /// The block.
     pub approved_height: u64,
-}
-
-/// Since when an organization is a member, if it was not from the beginning: what it did before it left is void.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Encode, Decode, Serialize)]
-pub(in crate::execution) struct Membership {
-    /// The block that set the configuration.
-    pub(in crate::execution) since: u64,
-}
-
-impl Record for Membership {}
-
-/// What a proposal is about.
-#[derive(Clone, Debug, PartialEq, Eq, Encode, Decode, Serialize)]
-#[serde(rename_all = "lowercase")]
-pub enum Subject {
-    /// Changes of the configuration, in order, all or nothing.
-    Configuration(Vec<ConfigChange>),
-    /// A successor for a revoked participant.
-    Recovery(Recovery),
 }
 
 /// What waits for approvals, or has ended.
@@ -164,21 +150,12 @@ impl Approval {
     }
 }
 
-/// Whether an organization is a member and was one at a height, without a break.
-fn was_member(view: &dyn ReadView, members: &Members<'_>, organization: &str, height: u64) -> Result<bool, ReadError> {
-    if !members.config().is_member(organization) {
-        return Ok(false);
-    }
-    let joined: Option<Membership> = record::read(view, &keyspace::membership(organization))?;
-    Ok(joined.is_none_or(|joined| joined.since < height))
-}
-
 pub(in crate::execution) fn propose(context: &mut Context<'_>, body: &Propose) -> Result<(), Refusal> {
     if body.changes.is_empty() || body.changes.len() > CHANGES_MAX || body.reason.len() > MEMO_BYTES_MAX {
         let detail = Detail::Between { part: Part::Changes, least: 1, most: CHANGES_MAX as u64 };
         return reject(ResultCode::InvalidField, detail);
     }
-    super::revocation::check_reason(&body.reason)?;
+    check_reason(&body.reason)?;
     let by = administrator(context)?;
     changed(context, &body.changes)?;
     put_forward(context, Subject::Configuration(body.changes.clone()), &body.reason, by)
@@ -219,7 +196,7 @@ pub(in crate::execution) fn approve(context: &mut Context<'_>, body: &Approve) -
 
 /// By the proposer or another administrator of its organization, who answer for it together.
 pub(in crate::execution) fn withdraw(context: &mut Context<'_>, body: &Withdraw) -> Result<(), Refusal> {
-    super::revocation::check_reason(&body.reason)?;
+    check_reason(&body.reason)?;
     let by = administrator(context)?;
     let mut proposal = open(context, &body.proposal)?;
     if proposal.by.organization() != by.organization() {
@@ -269,7 +246,7 @@ fn end_late(context: &mut Context<'_>) -> Result<(), Refusal> {
 
 /// Nothing has to be paid for a proposal, and each is listed for 30 days.
 fn require_room(context: &mut Context<'_>, organization: &str) -> Result<(), Refusal> {
-    let open = own(context, organization)?;
+    let open = own_proposals(context, organization)?;
     if open.len() < PROPOSALS_OPEN_MAX {
         return Ok(());
     }
@@ -289,26 +266,6 @@ fn require_room(context: &mut Context<'_>, organization: &str) -> Result<(), Ref
             reject(ResultCode::TooManyProposals, Detail::OpenProposals { organization, most })
         }
     }
-}
-
-/// Where an organization's open proposals are listed, and their ids.
-fn own(context: &Context<'_>, organization: &str) -> Result<Vec<(Vec<u8>, Hash)>, Refusal> {
-    let prefix = keyspace::key(Family::OwnProposal, &[organization.as_bytes(), &[0]]);
-    let mut found = Vec::new();
-    for (place, _) in view::scan(context, &prefix, &prefix, PROPOSALS_OPEN_MAX)? {
-        let id = place.get(prefix.len() + 8..).and_then(|id| id.try_into().ok()).map(Hash);
-        let id = id.ok_or_else(|| ReadError("the list of an organization's proposals is damaged".into()))?;
-        found.push((place.to_vec(), id));
-    }
-    Ok(found)
-}
-
-/// What an organization that leaves has proposed is none of its open proposals if it comes back.
-pub(super) fn forget(context: &mut Context<'_>, organization: &str) -> Result<(), Refusal> {
-    for (place, _) in own(context, organization)? {
-        context.remove(place);
-    }
-    Ok(())
 }
 
 /// It is open no more.

@@ -1,6 +1,7 @@
 //! What one may ask about participants and proposals.
 
-use super::proposals::{Proposal, Subject};
+use super::proposals::Proposal;
+use super::subject::Subject;
 use crate::formats::config::{ChannelConfig, ConfigChange};
 use crate::keys::Address;
 use crate::primitives::hash::Hash;

@@ -11,8 +11,9 @@
 
 use super::super::Context;
 use super::super::audit::{self, Act, Who};
+use super::governance::administrator;
 use super::pace::{self, Kind};
-use super::{administrator, path_of, roots_of};
+use super::paths::{path_fault, path_of, roots_of};
 use crate::action::channel::{Reinstate, Revoke, RevokeByEvidence};
 use crate::formats::detail::{Detail, Part, Party, PathFault, Revoked, Text};
 use crate::formats::event::Event;
@@ -352,7 +353,7 @@ pub(super) fn note_admission(
     // RFC 5280 §4.1.2.2: a CA gives each certificate a number of its own. By a second one of that number the first would be
     // forgotten, and no revocation find it.
     if known.and_then(|known| known.holder).is_some_and(|known| known != holder) {
-        return reject(ResultCode::PathRefused, super::path_fault(PathFault::NumberTaken));
+        return reject(ResultCode::PathRefused, path_fault(PathFault::NumberTaken));
     }
     let known = KnownCertificate { holder: Some(holder), revoked_height: None, compromised: false };
     context.put(place, &known);

@@ -1,14 +1,19 @@
 //! Who may be admitted, by whom, and what a proposal may not do to its channel.
 
-use super::*;
+use crate::action::channel::Admit;
+use crate::execution::audit;
 use crate::execution::logs::LogRecord;
 use crate::execution::test_support::{Ledger, address, open_config, signer};
-use crate::formats::config::{ChannelConfig, Organization};
+use crate::formats::config::{ChannelConfig, ConfigChange, Organization};
 use crate::formats::detail::{PathFault, PathRefusal};
+use crate::formats::outcome::ResultCode;
 use crate::formats::rights::{Grant, Grantee, Right};
 use crate::keys::{Address, PublicKey, Signature};
+use crate::primitives::hash::{Hash, HexBytes};
+use crate::primitives::identity::{Identity, Role};
 use crate::primitives::time::Time;
-use crate::state::participant::{CertificatePaths, CertifiedIdentity, PathRules};
+use crate::state::keyspace;
+use crate::state::participant::{CertificatePaths, CertifiedIdentity, Participant, PathRules, possession_message};
 use crate::state::record;
 use crate::{action::Action, limits};
 

@@ -10,7 +10,7 @@
 //! that is known when it is made.
 
 use super::Call;
-use super::builtin::{Field, emit, number, text};
+use super::forms::{Field, emit, number, text};
 use crate::execution::service::{self, Stopped};
 use crate::formats::outcome::Refusal;
 use crate::limits::{STOP_LOOK_MS_MIN, STOPS_MS_MAX};

@@ -5,7 +5,7 @@
 //! An engine must be a pure function of the call: no clock, no randomness, no iteration order of its own, and no
 //! message that a library's next release words differently. It must not panic: a panic halts the channel.
 
-use super::{Call, builtin};
+use super::Call;
 use crate::formats::outcome::Refusal;
 use crate::state::keyspace;
 use crate::state::record;
@@ -37,15 +37,6 @@ pub trait ContractEngine: Sync {
         method: &str,
         arguments: &str,
     ) -> Result<String, Refusal>;
-}
-
-/// The engines, each with the number of the rules that it came with.
-const ENGINES: &[(u32, &str, &dyn ContractEngine)] = &[(1, "builtin", &builtin::Library)];
-
-/// The engine with this name, of those that there are where a number of rules is in force.
-pub fn find(in_force: u32, name: &str) -> Option<&'static dyn ContractEngine> {
-    let found = ENGINES.iter().find(|(since, known, _)| *known == name && *since <= in_force);
-    found.map(|(.., engine)| *engine)
 }
 
 /// An instance's own state, for queries.

@@ -6,8 +6,8 @@
 //! Whoever was recovered (`account.recover`) is paid at its successor's address.
 
 use super::Call;
-use super::builtin::{Field, answer, emit, invalid, parse, text};
 use super::engine::InstanceView;
+use super::forms::{Field, answer, emit, invalid, parse, text};
 use crate::action::assets::ItemName;
 use crate::formats::detail::{Detail, Part};
 use crate::formats::outcome::{Refusal, ResultCode, reject};

@@ -1,29 +1,15 @@
 //! Timers of contract instances, in block time. A due timer runs at the start of the first block that has reached
 //! its time, and alone is reason enough to cut one.
 
+pub use super::records::Timer;
+
 use crate::execution::Context;
 use crate::formats::outcome::Refusal;
-use crate::primitives::codec::{Decode, Encode};
 use crate::primitives::time::Time;
 use crate::state::keyspace;
 use crate::state::keyspace::Family;
 use crate::state::record;
-use crate::state::record::Record;
 use crate::state::view::{ReadError, ReadView, prefix_end};
-use serde::Serialize;
-
-/// A timer that is set.
-#[derive(Clone, Debug, PartialEq, Eq, Encode, Decode, Serialize)]
-pub struct Timer {
-    /// When it is due.
-    pub due: Time,
-    /// Whose.
-    pub instance: String,
-    /// Its name in the instance.
-    pub timer: String,
-}
-
-impl Record for Timer {}
 
 /// A due timer, taken from the list.
 pub(in crate::execution) struct DueTimer {
@@ -74,9 +60,4 @@ pub(in crate::execution) fn cancel(context: &mut Context<'_>, instance: &str, ti
         context.remove(time_key);
     }
     Ok(())
-}
-
-/// Runs a due timer.
-pub(in crate::execution) fn run(context: &mut Context<'_>, due: &DueTimer) -> Result<(), Refusal> {
-    super::run_timer(context, &due.timer)
 }

@@ -1,7 +1,7 @@
 //! What a transaction and a block of one channel may cause, within [`crate::limits`]. How it is counted and what comes of it
 //! is in `execution/budget.rs`.
 
-use super::ConfigError;
+use super::error::ConfigError;
 use crate::formats::detail::{Detail, Part};
 use crate::limits::{
     BLOCK_EVENTS, BLOCK_RECEIPT_BYTES, BLOCK_STEPS, BLOCK_UNITS_MIN, BLOCK_WRITTEN_BYTES, EVENTS_MAX, UNIT_EVENTS_MIN,

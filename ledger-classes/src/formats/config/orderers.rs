@@ -1,7 +1,7 @@
 //! Who orders a channel and how many of them make a block final: the part of a configuration that a header names the hash
 //! of, so that whoever checks a seal needs nothing else of it.
 
-use super::ConfigError;
+use super::error::ConfigError;
 use crate::formats::detail::{Detail, Part};
 use crate::keys::PublicKey;
 use crate::limits;

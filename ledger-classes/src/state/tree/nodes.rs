@@ -3,8 +3,7 @@
 
 use super::bucket::{Bucket, Entry, Set, parts};
 use super::page::{BUCKET_KEYS, Below, Page, Pages, Place, STRIDE};
-use super::parts::PART_BITS;
-use super::{EMPTY, joined};
+use super::{EMPTY, PART_BITS, joined};
 use crate::primitives::hash::Hash;
 use crate::state::view::ReadError;
 use std::sync::Arc;

@@ -3,14 +3,12 @@
 //! others that could be guessed, however small they are.
 
 use super::proof::{ProofError, WAY_BYTES_MAX, Way};
-use super::{EMPTY, Pages, Path, StateTree};
+use super::{EMPTY, PART_BITS, Pages, Path, StateTree};
 use crate::formats::blinding::{Blinded, Blinder};
 use crate::merkle;
 use crate::primitives::hash::Hash;
 use crate::state::view::ReadError;
 
-/// First bits of a key that are its part.
-pub(super) const PART_BITS: u16 = 4;
 /// Parts of a state.
 const PARTS: usize = 1 << PART_BITS;
 /// Bytes before a way in a proof: blinding, and the hashes beside the part.

@@ -6,13 +6,15 @@
 //! owed, and nothing else. An auction ends within `AUCTION_MS_MAX`, the stops that its deadline bears, and outages:
 //! sold, item and price in one step, or with everything given back.
 
+use super::Parties;
+use super::contract::Contract;
 use super::parties::{beyond_control, controls, organizations, related, signing_organizations};
-use super::{Contract, Nothing, Parties, emit, invalid, no_method, number, parse, text};
 use crate::action::assets::{ItemName, Kind};
 use crate::execution::contracts::Call;
 use crate::execution::contracts::deadlines::{Lag, Served};
 use crate::execution::contracts::engine::InstanceView;
 use crate::execution::contracts::escrow;
+use crate::execution::contracts::forms::{Nothing, answer, emit, invalid, no_method, number, parse, text};
 use crate::execution::service::{self, Stopped};
 use crate::formats::detail::{Detail, Moment, Part, Party, Stage, Text};
 use crate::formats::outcome::{Refusal, ResultCode, reject};
@@ -262,11 +264,11 @@ impl Contract for AuctionContract {
                     }
                     None => None,
                 };
-                super::answer(&StateAnswer { least_bid, ends_extended, highest_controls, auction, last_bids })
+                answer(&StateAnswer { least_bid, ends_extended, highest_controls, auction, last_bids })
             }
             "bids" => {
                 let BidsArguments { from } = parse(arguments, CODE, method)?;
-                super::answer(&bids(view, from)?)
+                answer(&bids(view, from)?)
             }
             _ => no_method("auction"),
         }

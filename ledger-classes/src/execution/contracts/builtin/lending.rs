@@ -13,6 +13,7 @@ mod market;
 mod queries;
 mod records;
 mod servicing;
+mod terms;
 #[cfg(test)]
 mod tests;
 
@@ -20,41 +21,20 @@ pub use interest::{YEAR_SECONDS, installment, interest};
 pub use records::{CollateralState, CreditRecord, CreditTotals, Desk, Loan, LoanStatus, Quote};
 #[cfg(test)]
 pub(in crate::execution) use records::{LoanName, Quotes};
+pub(super) use terms::CODE;
 
+use super::contract::Contract;
 use super::parties::{belongs, check_organizations, organizations};
-use super::{Contract, emit, invalid, no_method, parse, text};
 use crate::execution::contracts::Call;
 use crate::execution::contracts::engine::InstanceView;
-use crate::execution::contracts::escrow::Valuable;
+use crate::execution::contracts::forms::{emit, invalid, no_method, parse, text};
 use crate::formats::detail::{Detail, Part, Party, Text, Thing};
 use crate::formats::outcome::{Refusal, ResultCode, reject};
 use crate::keys::Address;
 use crate::primitives::amount::Amount;
 use crate::primitives::hash::Hash;
-use crate::primitives::time::Time;
 use serde::Deserialize;
-
-/// Currencies of one desk.
-const CURRENCIES_MAX: usize = 16;
-/// Installments of one loan.
-const INSTALLMENTS_MAX: u32 = 120;
-/// Longest term: 50 years.
-const TERM_SECONDS_MAX: u64 = 50 * YEAR_SECONDS;
-/// Longest grace time: 10 years.
-const GRACE_SECONDS_MAX: u64 = 10 * YEAR_SECONDS;
-/// Highest rate: 10,000 % a year.
-const RATE_BPS_MAX: u32 = 1_000_000;
-/// Longest time for quotes: 366 days.
-const QUOTING_MS_MAX: u64 = 366 * 86_400 * 1_000;
-/// A lender that keeps its borrower from repaying gains nothing by it: for so many days the default waits, then the loan
-/// ends without.
-const KEPT_DAYS_MAX: u32 = 30;
-const DAY_SECONDS: u64 = 86_400;
-/// How long after the deadline the borrower may still cancel, where the lowest quote is of somebody who came to control the
-/// currency.
-const CANCEL_MS: u64 = DAY_SECONDS * 1_000;
-/// Quotes that stand at once for one request; a better one displaces the worst.
-const QUOTES_MAX: usize = 64;
+use terms::{CURRENCIES_MAX, GRACE_SECONDS_MAX, LoanArguments};
 
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields)]
@@ -74,24 +54,6 @@ struct RegisterArguments {
 
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields)]
-struct RequestArguments {
-    loan: String,
-    asset: String,
-    amount: Amount,
-    term_seconds: u64,
-    installments: u32,
-    rate_max_bps: u32,
-    quote_deadline: Time,
-    #[serde(default)]
-    collateral: Option<Valuable>,
-    #[serde(default)]
-    lenders: super::Parties,
-    #[serde(default)]
-    controller_may_quote: bool,
-}
-
-#[derive(Deserialize)]
-#[serde(deny_unknown_fields)]
 struct QuoteArguments {
     loan: String,
     rate_bps: u32,
@@ -104,15 +66,6 @@ struct RepayArguments {
     #[serde(default)]
     amount: Option<Amount>,
 }
-
-#[derive(Deserialize)]
-#[serde(deny_unknown_fields)]
-struct LoanArguments {
-    loan: String,
-}
-
-/// The name of the code.
-pub(super) const CODE: &str = "lending";
 
 /// The code `lending`.
 pub(super) struct LendingContract;

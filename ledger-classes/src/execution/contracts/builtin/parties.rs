@@ -4,6 +4,7 @@
 use crate::execution::assets;
 pub(super) use crate::execution::assets::is_void;
 use crate::execution::contracts::Call;
+use crate::execution::contracts::forms::invalid;
 use crate::execution::service::Stopped;
 use crate::formats::detail::{Detail, Part};
 use crate::formats::outcome::{Refusal, ResultCode, reject};
@@ -53,7 +54,7 @@ impl Parties {
 /// Refuses a list of organizations that is empty or names one that is not a member of the channel.
 pub(super) fn check_organizations(call: &Call<'_, '_>, names: &[String], part: Part) -> Result<(), Refusal> {
     if !(1..=ORGANIZATIONS_MAX).contains(&names.len()) || !names.iter().all(|name| is_label(name)) {
-        return super::invalid(Detail::Between { part, least: 1, most: ORGANIZATIONS_MAX as u64 });
+        return invalid(Detail::Between { part, least: 1, most: ORGANIZATIONS_MAX as u64 });
     }
     match names.iter().find(|name| !call.config().is_member(name)) {
         Some(name) => reject(ResultCode::OrganizationUnknown, Detail::NotAMember { organization: name.into() }),

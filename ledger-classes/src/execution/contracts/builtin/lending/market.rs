@@ -5,14 +5,14 @@ use super::records::{
     CollateralState, CreditRecord, Loan, LoanName, LoanStatus, Quote, Quotes, add, borrowed_key, credit_key, desk,
     loan_key, pull_collateral, put_loan, put_quotes, quotes, quotes_key, update_credit,
 };
-use super::{
+use super::terms::{
     CANCEL_MS, INSTALLMENTS_MAX, QUOTES_MAX, QUOTING_MS_MAX, RATE_BPS_MAX, RequestArguments, TERM_SECONDS_MAX,
 };
 use crate::execution::contracts::Call;
 use crate::execution::contracts::builtin::parties::{controls, is_void, organizations, related};
-use crate::execution::contracts::builtin::{emit, invalid, number, text};
 use crate::execution::contracts::deadlines::{Lag, Served};
 use crate::execution::contracts::escrow::{self, Valuable};
+use crate::execution::contracts::forms::{emit, invalid, number, text};
 use crate::formats::detail::{Detail, Moment, Part, Party, Stage, Text, Thing};
 use crate::formats::outcome::{Refusal, ResultCode, reject};
 use crate::keys::Address;

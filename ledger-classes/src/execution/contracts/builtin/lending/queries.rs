@@ -2,8 +2,9 @@
 
 use super::market::lowest_keeps_others;
 use super::records::{self, CreditRecord, Desk, Loan, LoanName, LoanStatus, Quotes};
-use crate::execution::contracts::builtin::{Nothing, answer, no_method, parse};
+use super::terms::{CODE, LoanArguments};
 use crate::execution::contracts::engine::InstanceView;
+use crate::execution::contracts::forms::{Nothing, answer, no_method, parse};
 use crate::execution::service;
 use crate::formats::detail::Detail;
 use crate::formats::outcome::{Refusal, ResultCode, reject};
@@ -64,12 +65,12 @@ struct LoanAnswer {
 pub(super) fn query(view: &InstanceView<'_>, method: &str, arguments: &str) -> Result<String, Refusal> {
     match method {
         "desk" => {
-            let Nothing {} = parse(arguments, super::CODE, method)?;
+            let Nothing {} = parse(arguments, CODE, method)?;
             let desk: Desk = view.read(records::DESK)?.ok_or_else(records::no_desk)?;
             answer(&desk)
         }
         "loan" => {
-            let LoanQuestion { loan, at } = parse(arguments, super::CODE, method)?;
+            let LoanQuestion { loan, at } = parse(arguments, CODE, method)?;
             let loan = loan_in(view, &loan)?;
             let at = at.or(loan.closed_at).unwrap_or(Time::ZERO);
             let at = loan.closed_at.map_or(at, |closed| at.min(closed));
@@ -89,7 +90,7 @@ pub(super) fn query(view: &InstanceView<'_>, method: &str, arguments: &str) -> R
             answer(&LoanAnswer { lowest_controls, schedule, default_time, owed, loan })
         }
         "loans" => {
-            let LoansQuestion { borrower, from } = parse(arguments, super::CODE, method)?;
+            let LoansQuestion { borrower, from } = parse(arguments, CODE, method)?;
             let prefix = records::borrowed_key(&borrower, "");
             let names: Vec<LoanName> =
                 view.list(&prefix, &records::borrowed_key(&borrower, &from), LOANS_LISTED_MAX)?;
@@ -108,14 +109,14 @@ pub(super) fn query(view: &InstanceView<'_>, method: &str, arguments: &str) -> R
             Ok(loans)
         }
         "credit" => {
-            let CreditQuestion { borrower } = parse(arguments, super::CODE, method)?;
+            let CreditQuestion { borrower } = parse(arguments, CODE, method)?;
             match view.read::<CreditRecord>(&records::credit_key(&borrower))? {
                 Some(credit) => answer(&credit),
                 None => reject(ResultCode::NoCreditRecord, Detail::PLAIN),
             }
         }
         "quotes" => {
-            let super::LoanArguments { loan } = parse(arguments, super::CODE, method)?;
+            let LoanArguments { loan } = parse(arguments, CODE, method)?;
             loan_in(view, &loan)?;
             let quotes: Option<Quotes> = view.read(&records::quotes_key(&loan))?;
             answer(&quotes.unwrap_or_default().quotes)

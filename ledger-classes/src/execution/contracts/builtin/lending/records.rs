@@ -1,12 +1,13 @@
 //! What a lending desk stores, and under which of its own keys.
 
-use super::DAY_SECONDS;
 use super::interest::{Debt, course, due_millis};
+use super::terms::DAY_SECONDS;
 use crate::execution::contracts::Call;
+use crate::execution::contracts::builtin::Parties;
 use crate::execution::contracts::builtin::parties::beyond_control;
-use crate::execution::contracts::builtin::{Parties, emit, invalid, text};
 use crate::execution::contracts::deadlines::{Lag, Served};
 use crate::execution::contracts::escrow::Valuable;
+use crate::execution::contracts::forms::{emit, invalid, text};
 use crate::execution::service::Stopped;
 use crate::formats::detail::{Detail, Text, Thing};
 use crate::formats::outcome::{Refusal, ResultCode, reject};

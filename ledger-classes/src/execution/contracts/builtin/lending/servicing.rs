@@ -1,13 +1,13 @@
 //! From the funding to the end: repayments, due times, default. Times are compared as the loan counts them ([`Lag`]).
 
-use super::records::{Loan, LoanStatus, add, put_loan, subtract, update_credit};
-use super::{DAY_SECONDS, KEPT_DAYS_MAX};
+use super::records::{CreditRecord, Loan, LoanStatus, add, put_loan, subtract, update_credit};
+use super::terms::{DAY_SECONDS, KEPT_DAYS_MAX};
 use crate::execution::assets;
 use crate::execution::contracts::Call;
 use crate::execution::contracts::builtin::parties::controls;
-use crate::execution::contracts::builtin::{emit, invalid, number, text};
 use crate::execution::contracts::deadlines::Lag;
 use crate::execution::contracts::escrow;
+use crate::execution::contracts::forms::{emit, invalid, number, text};
 use crate::execution::service::{self, Stopped};
 use crate::formats::detail::{Detail, Part, Stage, Text};
 use crate::formats::outcome::{Refusal, ResultCode, reject};
@@ -110,8 +110,7 @@ fn review_installments(call: &mut Call<'_, '_>, loan: &mut Loan, now: Time) -> R
     }
     let missed = loan.late - late_before;
     if missed > 0 {
-        let count =
-            |credit: &mut super::CreditRecord| credit.late_payments = credit.late_payments.saturating_add(missed);
+        let count = |credit: &mut CreditRecord| credit.late_payments = credit.late_payments.saturating_add(missed);
         update_credit(call, &loan.borrower, count)?;
     }
     Ok(())

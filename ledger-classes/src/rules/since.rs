@@ -1,0 +1,46 @@
+//! Which number of the rules a transaction, its actions and a change came with.
+
+use crate::action::Action;
+use crate::action::channel::Propose;
+use crate::formats::config::ConfigChange;
+use crate::formats::transaction::Encoding;
+use crate::keys::Scheme;
+use crate::rules::known;
+
+/// The number that a transaction's form came with: how its payload is written, what its signers sign with, and its actions.
+/// A program of an earlier number cannot read it at all.
+pub fn since(encoding: Encoding, schemes: impl IntoIterator<Item = Scheme>, actions: &[Action]) -> u32 {
+    let encoding = match encoding {
+        Encoding::Genesis | Encoding::Binary | Encoding::Json => 1,
+    };
+    let schemes = schemes.into_iter().map(scheme_since);
+    schemes.chain(actions.iter().map(action_since)).fold(encoding, u32::max)
+}
+
+/// The number that a scheme came with.
+pub(super) const fn scheme_since(scheme: Scheme) -> u32 {
+    match scheme {
+        Scheme::Ed25519 | Scheme::EcdsaP256 => 1,
+    }
+}
+
+/// The number that an action came with, with all that is in it. Whoever adds an action, or gives one another form inside,
+/// says here that it is of a later number than those of before.
+pub(crate) fn action_since(action: &Action) -> u32 {
+    match action {
+        Action::ChannelPropose(Propose { changes, .. }) => changes.iter().map(change_since).fold(1, u32::max),
+        _ => 1,
+    }
+}
+
+/// The number that a change came with, with all that is in it.
+pub(super) const fn change_since(_: &ConfigChange) -> u32 {
+    1
+}
+
+/// Whether a change raises a channel's rules to a number that this process does not know. No proposer of this build puts that
+/// into a block, neither the proposal nor an approval of it: it could make none after it takes effect.
+pub fn is_ahead(changes: &[ConfigChange]) -> bool {
+    let raises = |change: &ConfigChange| matches!(change, ConfigChange::SetRules { rules } if *rules > known());
+    changes.iter().any(raises)
+}
