@@ -13,56 +13,21 @@ mod durability;
 mod guarantees;
 mod loan;
 mod process;
+mod setup;
 mod steps;
 mod world;
 
-use ca::Cause;
+pub use setup::{NewPeer, Setup};
+
 use consortium::AUDITOR;
 use serde_json::{Value, json};
 use std::{
-    fmt,
     io::{self, IsTerminal as _},
-    net::SocketAddr,
     path::{Path, PathBuf},
     time::Instant,
 };
 use steps::{Broken, Steps};
 use world::{PATIENCE, World};
-
-/// A peer to be made for the demonstration.
-#[derive(Clone, Copy, Debug)]
-pub struct NewPeer<'a> {
-    /// Its directory, which is not there yet.
-    pub dir: &'a Path,
-    /// The trust domain.
-    pub consortium: &'a str,
-    /// The organization that has it.
-    pub organization: &'a str,
-    /// Its first administrator.
-    pub admin: &'a str,
-    /// Where it answers HTTPS.
-    pub listen: SocketAddr,
-    /// Where it answers those who watch over it.
-    pub metrics_listen: SocketAddr,
-}
-
-/// What the program that shows itself makes for the demonstration. All else goes through the API, as for everybody.
-pub trait Setup: fmt::Debug {
-    /// Makes a peer's directory, as `chancery init` does; returns the administrator's profile.
-    ///
-    /// # Errors
-    /// It cannot be made.
-    fn make_peer(&self, peer: &NewPeer<'_>) -> io::Result<PathBuf>;
-
-    /// Makes a folder with certificates a profile of a peer.
-    ///
-    /// # Errors
-    /// It cannot be written.
-    fn make_profile(&self, folder: &Path, address: &str, consortium: &str) -> io::Result<()>;
-
-    /// By whom certificates are issued, and why.
-    fn cause(&self) -> Cause;
-}
 
 /// How the demonstration is run.
 #[derive(Clone, Debug, Default)]
