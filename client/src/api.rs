@@ -19,8 +19,8 @@ pub use registration::{
     RevocationBody, RevocationView, RevokedView, TokenBody, TokenRecordView, TokenView,
 };
 pub use stream::{
-    CutError, Cutter, Form, ItemError, MEDIA_TYPE_LINES, MEDIA_TYPE_SUBMISSIONS, STREAM_VERSION, StreamFrame,
-    StreamLine, SubmissionLine, push_frame, read_submission, submission_frame,
+    CutError, Cutter, FRAME_HEAD_BYTES, Form, ItemError, MEDIA_TYPE_LINES, MEDIA_TYPE_SUBMISSIONS, STREAM_VERSION,
+    StreamFrame, StreamLine, SubmissionLine, push_frame, read_submission, submission_frame,
 };
 pub use submission::{
     Batch, BatchAnswer, BatchResult, JsonEnvelope, JsonEnvelopeError, JsonSignature, MEDIA_TYPE_BATCH,

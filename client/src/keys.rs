@@ -43,7 +43,7 @@ pub enum WordsError {
     /// Another number of words.
     #[error("{0} words: there are 12, 15, 18, 21 or 24")]
     Count(usize),
-    /// A word that is not on the list. Its position only: the word may be a slip of a secret one.
+    /// Position of an unknown word; the word itself is secret.
     #[error("word {0} is not on the BIP 39 English list")]
     Unknown(usize),
     /// All words are known, but they do not belong together.

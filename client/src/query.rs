@@ -116,7 +116,7 @@ impl Connection {
         }
     }
 
-    /// Digits after the point of an asset's amounts; none of an asset of items. They never change on a ledger, so what the
+    /// Digits after the point of an asset's amounts; 0 for non-fungible assets. They never change on a ledger, so what the
     /// peer says is what it, or another one, has said before.
     pub async fn decimals(&self, channel: &str, asset: &str) -> Result<u8, RequestError> {
         let id = self.channel_id(channel).await?;

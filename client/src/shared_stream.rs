@@ -3,10 +3,13 @@
 //! It is opened by whoever posts while another transaction is under way, and as long as the peer lets it live all go that
 //! way: alone, a request of its own is as good. A stream that is cut is opened again, and what has no outcome is posted
 //! again: an id has one outcome for ever. Where the peer has no streams, or no place for one, plain requests do.
+//!
+//! What must never happen here: an answer to one transaction that another one deserves. An item that the peer would not cut
+//! never comes on the stream, and whose end is one item's fault is nobody's refusal.
 
 use crate::api::{
-    Cutter, Form, MEDIA_TYPE_LINES, MEDIA_TYPE_SUBMISSIONS, Outcome, Problem, StreamLine, SubmissionStatus,
-    submission_frame,
+    Cutter, FRAME_HEAD_BYTES, Form, MEDIA_TYPE_LINES, MEDIA_TYPE_SUBMISSIONS, Outcome, Problem, StreamLine,
+    SubmissionStatus, submission_frame,
 };
 use crate::connection::{Connection, RequestError};
 use crate::retry::jitter;
@@ -58,6 +61,8 @@ struct Waiting {
 struct Live {
     frames: mpsc::UnboundedSender<Vec<u8>>,
     numbers: Arc<AtomicU64>,
+    /// Bytes of the largest item that the peer takes. A larger one would end the stream for everybody.
+    item_bytes_max: usize,
     answers: Answers,
 }
 
@@ -73,10 +78,25 @@ struct Answers {
 enum Tried {
     Done(Box<Outcome>),
     Failed(RequestError),
-    /// The stream was cut, or had ended.
-    Lost,
+    /// The stream was cut or had ended, and another one may do; the peer may say when.
+    Lost(Option<Duration>),
     /// A plain request is to do it.
     Plain,
+}
+
+/// What an end of the stream is to a transaction that has no outcome.
+fn ended(problem: Option<&Problem>) -> Tried {
+    match problem {
+        None => Tried::Lost(None),
+        // One item's fault, and it is not said whose: each is judged alone, and none ends another stream.
+        Some(Problem { status: 400 | 413, .. }) => Tried::Plain,
+        // An item came too slowly, or was too large for the memory that is left.
+        Some(Problem { status: 408 | 429, retry_after_ms, .. }) => {
+            Tried::Lost(retry_after_ms.map(Duration::from_millis))
+        }
+        // The certificate's, the channel's or the peer's: it holds for all.
+        Some(problem) => Tried::Failed(RequestError::Problem(Box::new(problem.clone()))),
+    }
 }
 
 fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
@@ -129,10 +149,14 @@ impl Connection {
         loop {
             let tried = self.try_on_stream(&posting.0, channel, envelope);
             let late = || RequestError::Late { peer: self.peer().clone(), timeout: self.options.timeout };
+            let mut lost = None;
             let error = match tokio::time::timeout(self.options.timeout, tried).await {
                 Err(_) => Some(late()),
                 Ok(Tried::Plain) => return None,
-                Ok(Tried::Lost) => None,
+                Ok(Tried::Lost(hint)) => {
+                    lost = hint;
+                    None
+                }
                 Ok(Tried::Failed(error)) => Some(error),
                 Ok(Tried::Done(outcome)) => match (outcome.status, outcome.problem.clone()) {
                     (SubmissionStatus::Committed, _) => return Some(Ok(*outcome)),
@@ -143,7 +167,7 @@ impl Connection {
             };
             attempts += 1;
             let worthwhile = error.as_ref().is_none_or(|error| error.is_worth_another(true));
-            let hint = error.as_ref().and_then(RequestError::retry_after);
+            let hint = error.as_ref().map_or(lost, RequestError::retry_after);
             match (self.options.retry.wait(attempts, hint, jitter()).filter(|_| worthwhile), error) {
                 (Some(wait), _) => tokio::time::sleep(wait).await,
                 (None, Some(error)) => return Some(Err(error.into())),
@@ -159,18 +183,19 @@ impl Connection {
             Ok(None) => return Tried::Plain,
             Err(error) => return Tried::Failed(error),
         };
-        let ended = || match live.answers.ended.get() {
-            Some(problem) => Tried::Failed(RequestError::Problem(Box::new(problem.clone()))),
-            None => Tried::Lost,
-        };
-        let Ok(credit) = Arc::clone(&live.answers.credits).acquire_owned().await else { return ended() };
+        let ended = || ended(live.answers.ended.get());
         let number = live.numbers.fetch_add(1, Ordering::Relaxed);
+        let frame = submission_frame(number, envelope);
+        if frame.len() - FRAME_HEAD_BYTES > live.item_bytes_max {
+            return Tried::Plain;
+        }
+        let Ok(credit) = Arc::clone(&live.answers.credits).acquire_owned().await else { return ended() };
         let (told, outcome) = oneshot::channel();
         match &mut *lock(&live.answers.waiting) {
             Some(waiting) => waiting.insert(number, Waiting { told, _credit: credit }),
             None => return ended(),
         };
-        if live.frames.send(submission_frame(number, envelope)).is_err() {
+        if live.frames.send(frame).is_err() {
             return ended();
         }
         match outcome.await {
@@ -229,10 +254,12 @@ impl Connection {
             let piece = response.chunk().await.map_err(|source| self.unreachable(source))?;
             cutter.push(&piece.ok_or_else(|| RequestError::Answer("a stream without a beginning".into()))?);
         };
-        let credits = match first {
+        let (credits, item_bytes_max) = match first {
             StreamLine { problem: Some(problem), .. } => return Err(RequestError::Problem(Box::new(problem))),
-            StreamLine { credits: Some(credits @ 1..), .. } => credits as usize,
-            _ => return Err(RequestError::Answer("a stream that names no credits".into())),
+            StreamLine { credits: Some(credits @ 1..), item_bytes_max: Some(bytes), .. } => {
+                (credits as usize, bytes as usize)
+            }
+            _ => return Err(RequestError::Answer("a stream that names no credits and no size of an item".into())),
         };
         let answers = Answers {
             waiting: Arc::new(Mutex::new(Some(HashMap::new()))),
@@ -241,7 +268,7 @@ impl Connection {
         };
         #[expect(clippy::disallowed_methods, reason = "whoever waits sees its end, and opens another one")]
         tokio::spawn(answers.clone().read(response, cutter));
-        Ok(Live { frames, numbers: Arc::default(), answers })
+        Ok(Live { frames, numbers: Arc::default(), item_bytes_max, answers })
     }
 }
 

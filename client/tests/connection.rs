@@ -14,7 +14,7 @@ use client::subscribe::{Filter, Start, Step, SubscribeError};
 use ledger_classes::action::{Action, logs::Append};
 use ledger_classes::keys::SigningKey;
 use ledger_classes::primitives::hash::Hash;
-use peer::{Authority, Peer, TAG, event, events, outcome, peer, peer_as, problem, profile};
+use peer::{Authority, Peer, TAG, answer, event, events, outcome, peer, peer_as, problem, profile};
 use std::net::TcpListener;
 use std::time::Duration;
 
@@ -108,6 +108,36 @@ fn what_a_stream_is_refused_with_is_everybodys_answer() {
     let (one, two) = run(async { tokio::join!(submit(&one), submit(&two)) });
     for error in [one.unwrap_err(), two.unwrap_err()] {
         assert!(format!("{error:?}").contains("channel-unknown"), "{error:?}");
+    }
+}
+
+/// One transaction that was too large ended the stream, and everybody on it was told that theirs were.
+#[test]
+fn a_stream_that_ends_by_one_items_fault_refuses_nobody() {
+    let authority = Authority::new("root");
+    for (name, status, streams) in [("oversize", 413, 1), ("malformed", 400, 1), ("request-timeout", 408, 2)] {
+        let peer = peer(&authority, move |number, seen| match seen.line.contains("/submissions ") {
+            true if number > 0 => problem("429 Too Many Requests", "no-place", ""),
+            true => answer(
+                "200 OK",
+                "application/x-ndjson",
+                "",
+                &format!(
+                    "{{\"credits\":512,\"item_bytes_max\":1048576}}\n\
+                     {{\"problem\":{{\"type\":\"urn:chancery:problem:{name}\",\"title\":\"\",\"status\":{status}}}}}\n"
+                ),
+            ),
+            false => outcome(),
+        });
+        let connection = connect(&authority, &peer);
+        let (one, two) = (envelope(), envelope());
+        let submit = |envelope| connection.submit("main", envelope, Wait::Committed);
+        let (one, two) = run(async { tokio::join!(submit(&one), submit(&two)) });
+        assert_eq!((one.unwrap().id, two.unwrap().id), (Some(Hash([1; 32])), Some(Hash([1; 32]))), "{name}");
+        let seen = peer.seen.lock().unwrap().clone();
+        let count = |path: &str| seen.iter().filter(|seen| seen.line.contains(path)).count();
+        assert!((1..=streams + 1).contains(&count("/submissions ")), "{name}: {seen:?}");
+        assert_eq!(count("/transactions"), 2, "{name}: {seen:?}");
     }
 }
 

@@ -96,12 +96,30 @@ impl ChannelHandle {
         Ok(submission)
     }
 
-    /// Posts transactions whose commits are told to an inbox, each under its number. What is refused is told there, too.
+    /// Posts transactions that have nothing to do with each other: each is taken if there is room for it, and its commit or
+    /// refusal is told to an inbox under its number.
     pub fn submit_each(&self, envelopes: Vec<(usize, Envelope)>, inbox: &Inbox) {
         let told = waiters(inbox, envelopes.iter().map(|(number, _)| *number));
-        let envelopes = envelopes.into_iter().map(|(_, envelope)| envelope);
-        // Whoever waits was told with the refusal.
-        let _ = self.post(envelopes.zip(told).collect());
+        if let Some(refusal) = self.refuses(envelopes.len()) {
+            refuse(told.into_iter(), refusal);
+            return;
+        }
+        let credits = self.0.credits.take_each(self.1, envelopes.iter().map(|(_, envelope)| size(envelope)));
+        let (arrived, mut arrivals, mut busy) = (Instant::now(), Vec::with_capacity(envelopes.len()), Vec::new());
+        for (((_, envelope), waiter), credit) in envelopes.into_iter().zip(told).zip(credits) {
+            match credit {
+                Some(credit) => arrivals.push(Submitted::new(envelope, self.1, waiter, credit, arrived)),
+                None => busy.push(waiter),
+            }
+        }
+        if !busy.is_empty() {
+            let refusal = self.busy(busy.len());
+            refuse(busy.into_iter(), refusal);
+        }
+        if !arrivals.is_empty() {
+            // Whoever waits was told with the refusal.
+            let _ = self.pass_on(arrivals);
+        }
     }
 
     /// All or none goes on; who is refused is told so.
@@ -109,23 +127,37 @@ impl ChannelHandle {
         self.admit(envelopes).and_then(|arrivals| self.pass_on(arrivals))
     }
 
+    /// Why the channel takes nothing now, whatever it is and however little.
+    fn refuses(&self, count: usize) -> Option<SubmitRefusal> {
+        if self.0.known.get().is_none() || self.state() != LifeCycle::Serving {
+            return Some(SubmitRefusal::Stopped { reason: self.stopped() });
+        }
+        let trouble = self.0.disk.trouble()?;
+        self.0.metrics.refused("disk", count as u64);
+        Some(SubmitRefusal::Disk(trouble))
+    }
+
     /// Gives all of them their credits, or none; who is refused is told so.
     fn admit(&self, envelopes: Vec<(Envelope, Waiter)>) -> Result<Vec<Submitted>, SubmitRefusal> {
-        let refusal = if self.0.known.get().is_none() || self.state() != LifeCycle::Serving {
-            SubmitRefusal::Stopped { reason: self.stopped() }
-        } else if let Some(trouble) = self.0.disk.trouble() {
-            self.0.metrics.refused("disk", envelopes.len() as u64);
-            SubmitRefusal::Disk(trouble)
-        } else if let Some(credits) = self.0.credits.take(self.1, envelopes.iter().map(|(envelope, _)| size(envelope)))
-        {
-            let arrived = Instant::now();
-            let arrival = |((envelope, waiter), credit)| Submitted::new(envelope, self.1, waiter, credit, arrived);
-            return Ok(envelopes.into_iter().zip(credits).map(arrival).collect());
-        } else {
-            self.0.metrics.refused("busy", envelopes.len() as u64);
-            SubmitRefusal::BUSY
+        let sizes = envelopes.iter().map(|(envelope, _)| size(envelope));
+        let taken = match self.refuses(envelopes.len()) {
+            Some(refusal) => Err(refusal),
+            None => self.0.credits.take(self.1, sizes).ok_or_else(|| self.busy(envelopes.len())),
         };
-        Err(refuse(envelopes.into_iter().map(|(_, waiter)| waiter), refusal))
+        match taken {
+            Ok(credits) => {
+                let arrived = Instant::now();
+                let arrival = |((envelope, waiter), credit)| Submitted::new(envelope, self.1, waiter, credit, arrived);
+                Ok(envelopes.into_iter().zip(credits).map(arrival).collect())
+            }
+            Err(refusal) => Err(refuse(envelopes.into_iter().map(|(_, waiter)| waiter), refusal)),
+        }
+    }
+
+    /// The refusal of so many for which there is no room.
+    fn busy(&self, count: usize) -> SubmitRefusal {
+        self.0.metrics.refused("busy", count as u64);
+        SubmitRefusal::BUSY
     }
 
     /// To the machine, or to where it is waited for.
@@ -140,10 +172,7 @@ impl ChannelHandle {
                 turn.take_one();
                 return Ok(());
             }
-            Err(SendError::Full(Submit(arrivals))) => {
-                self.0.metrics.refused("busy", arrivals.len() as u64);
-                (SubmitRefusal::BUSY, arrivals)
-            }
+            Err(SendError::Full(Submit(arrivals))) => (self.busy(arrivals.len()), arrivals),
             Err(SendError::Closed(Submit(arrivals))) => (SubmitRefusal::Stopped { reason: self.stopped() }, arrivals),
         };
         Err(refuse(arrivals.into_iter().map(|arrival| arrival.waiter), refusal))

@@ -173,15 +173,15 @@ impl Drop for Waiter {
     }
 }
 
-/// What one channel may hold between door and commit. Taken at the door, given back when a [`Credit`] is dropped.
+/// Transactions and bytes of one channel between door and commit. Taken at the door, given back when a [`Credit`] is dropped.
 pub(crate) struct Credits {
     held: Held,
-    /// What each caller holds of it.
+    /// Credits held by each caller.
     callers: Parts<Asker>,
-    /// What each organization holds of what is verified.
+    /// Verified transactions held by each organization.
     places: Parts<Place>,
     verified: SharedPart,
-    /// What all channels hold.
+    /// Bytes held by all channels.
     shared: Arc<Pool>,
     all_back: Notify,
 }
@@ -193,7 +193,7 @@ pub(crate) struct Credit {
     /// Whether the caller is the peer itself.
     of_peer: bool,
     place: Option<Arc<Held>>,
-    /// What it will take of the channel's disk.
+    /// Bytes counted into the channel's disk quota.
     way: Option<OnItsWay>,
     bytes: u32,
 }
@@ -259,12 +259,24 @@ impl Credits {
         Some(sizes.map(credit).collect())
     }
 
+    /// Room for each of a caller's transactions that finds some, whatever becomes of the others.
+    pub(crate) fn take_each(
+        self: &Arc<Self>,
+        caller: Asker,
+        sizes: impl ExactSizeIterator<Item = u32> + Clone,
+    ) -> Vec<Option<Credit>> {
+        match self.take(caller, sizes.clone()) {
+            Some(all) => all.into_iter().map(Some).collect(),
+            None => sizes.map(|size| self.take(caller, std::iter::once(size))?.pop()).collect(),
+        }
+    }
+
     /// What a place holds of what is verified.
     pub(crate) fn of_place(&self, place: Place) -> Arc<Held> {
         self.places.of(place)
     }
 
-    /// Waits until no credit is out.
+    /// Waits until all credits are given back.
     pub(crate) async fn all_back(&self) {
         loop {
             let back = self.all_back.notified();
@@ -373,6 +385,19 @@ mod tests {
         assert!(credits.take(Asker::PEER, [1, BYTES_IN_FLIGHT_MAX / 2 + 1].into_iter()).is_none());
         assert_eq!(credits.used(), (2, BYTES_IN_FLIGHT_MAX / 2 + 1));
         drop(half);
+        assert_eq!(credits.used(), (0, 0));
+    }
+
+    /// Of a stream's transactions all were refused where one was too many.
+    #[test]
+    fn each_that_finds_room_has_it() {
+        let credits = Arc::new(Credits::default());
+        let half = BYTES_IN_FLIGHT_MAX / 2;
+        let taken = credits.take_each(Asker::PEER, [half, half + 1, 1, half].into_iter());
+        assert_eq!(taken.iter().map(Option::is_some).collect::<Vec<_>>(), [true, false, true, false]);
+        assert_eq!(credits.used(), (2, half + 1));
+        drop(taken);
+        assert_eq!(credits.take_each(Asker::PEER, [half, half].into_iter()).iter().flatten().count(), 2);
         assert_eq!(credits.used(), (0, 0));
     }
 

@@ -12,6 +12,8 @@ use serde::{Deserialize, Serialize};
 pub const MEDIA_TYPE_LINES: &str = "application/x-ndjson";
 /// Frames: the length of each in four bytes, little-endian, and so many bytes.
 pub const MEDIA_TYPE_SUBMISSIONS: &str = "application/vnd.chancery.submissions";
+/// Bytes of a frame that tell the length of the item behind them.
+pub const FRAME_HEAD_BYTES: usize = 4;
 /// The version of the binary form.
 pub const STREAM_VERSION: u8 = 1;
 
@@ -149,7 +151,7 @@ impl Cutter {
         if length > self.item_bytes_max {
             return Err(self.oversize());
         }
-        let begin = self.at + 4;
+        let begin = self.at + FRAME_HEAD_BYTES;
         if self.bytes.len() - begin < length {
             return Ok(None);
         }

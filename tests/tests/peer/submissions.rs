@@ -6,9 +6,9 @@ use crate::harness::{Consortium, Peer, append, run, signed, text};
 use crate::places::Raw;
 use crate::wait;
 use client::api::{JsonEnvelope, SubmissionLine, SubmissionStatus};
-use client::connection::{Connection, Options};
+use client::connection::{Connection, Options, RequestError};
 use client::profile::Profile;
-use client::submit::Wait;
+use client::submit::{SubmitError, Wait};
 use ledger_classes::formats::transaction::Envelope;
 use ledger_classes::primitives::hash::Hash;
 use serde_json::Value;
@@ -428,6 +428,12 @@ impl Relay {
     }
 }
 
+/// Transactions that were posted alone and answered.
+fn plain_requests(peer: &Peer) -> u32 {
+    let route = "route=\"/v1/channels/{channel}/transactions\",status=\"200\"";
+    peer.metric(&format!("chancery_requests_total{{method=\"POST\",{route}}}")).parse().expect("a number")
+}
+
 #[tokio::test]
 async fn the_sdk_posts_singles_by_one_stream_and_gets_over_its_cut() {
     let consortium = Consortium::new();
@@ -462,8 +468,37 @@ async fn the_sdk_posts_singles_by_one_stream_and_gets_over_its_cut() {
     let route = "route=\"/v1/channels/{channel}/submissions\",status=\"200\"";
     let streams = peer.metric(&format!("chancery_requests_total{{method=\"POST\",{route}}}"));
     assert!(["2", "3", "4"].contains(&streams.as_str()), "{streams} streams");
-    let route = "route=\"/v1/channels/{channel}/transactions\",status=\"200\"";
-    let plain: u32 =
-        peer.metric(&format!("chancery_requests_total{{method=\"POST\",{route}}}")).parse().expect("a number");
+    let plain = plain_requests(&peer);
     assert!(plain <= 10, "{plain} plain requests: who is alone needs no stream");
+}
+
+/// One transaction above the size of all refused those of others, who posted over clones of its connection.
+#[tokio::test]
+async fn a_transaction_that_is_too_large_is_refused_alone() {
+    let consortium = Consortium::new();
+    let peer = Peer::start(&consortium.dir(), &[METRICS]);
+    let connection = peer.connect(&consortium.admin());
+    let main = main_of(&connection).await;
+    let first = signed(main, 1, vec![append("tests.stream", "alone")]);
+    connection.submit("main", &first, Wait::Committed).await.expect("in time");
+    let large = signed(main, 1, vec![append("tests.stream", "x".repeat(300 * 1024))]);
+    let mut envelopes = many(main, 100);
+    envelopes.insert(50, large.clone());
+    let mut posts = JoinSet::new();
+    for envelope in envelopes {
+        let connection = connection.clone();
+        posts.spawn(async move { (envelope.id(), connection.submit("main", &envelope, Wait::Committed).await) });
+    }
+    while let Some(posted) = posts.join_next().await {
+        let (id, outcome) = posted.expect("no panic");
+        match outcome {
+            Ok(outcome) => assert_eq!((outcome.id, outcome.status), (Some(id), SubmissionStatus::Committed)),
+            Err(SubmitError::Request(RequestError::Problem(problem))) if id == large.id() => {
+                assert_eq!(problem.name(), "oversize", "{problem:?}");
+            }
+            Err(error) => panic!("{error:?}, and the large one is {}", large.id()),
+        }
+    }
+    let plain = plain_requests(&peer);
+    assert!(plain <= 10, "{plain} plain requests: the stream went on");
 }
