@@ -55,7 +55,7 @@ fn has_targets(report: &Report, targets: &[&str]) {
 #[test]
 fn throughput_and_latency_say_whether_they_reached_their_targets() {
     has_targets(&run(&["throughput"]), &["ratio to the limit"]);
-    has_targets(&run(&["latency"]), &["p50, ms, to one fdatasync and 1.5 ms,"]);
+    has_targets(&run(&["latency"]), &["p50, ms, to one fdatasync and 0.35 ms,"]);
 }
 
 #[test]

@@ -41,7 +41,7 @@ const RESTART_SECONDS_MAX: f64 = 20.0;
 
 /// The least that the total over this many channels must be of that of the first step.
 const fn ratio_min(channels: u32) -> f64 {
-    if channels <= 100 { 0.7 } else { 0.35 }
+    if channels <= 100 { 0.85 } else { 0.7 }
 }
 
 /// A channel with accounts that can pay.
@@ -250,6 +250,6 @@ mod tests {
         let names: String = requests.iter().map(|request| &*request.channel).collect();
         assert_eq!(names, "abcabc");
         assert!(requests.iter().all(|request| request.batch.len() == 5));
-        assert_eq!([1, 100, 101].map(ratio_min), [0.7, 0.7, 0.35]);
+        assert_eq!([1, 100, 101].map(ratio_min), [0.85, 0.85, 0.7]);
     }
 }

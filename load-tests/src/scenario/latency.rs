@@ -13,7 +13,7 @@ use std::time::Duration;
 /// Transactions for warming up.
 const WARM_TRANSACTIONS: u64 = 200;
 /// What the median may take above one `fdatasync` of the disk.
-const ABOVE_FDATASYNC_MS: f64 = 1.5;
+const ABOVE_FDATASYNC_MS: f64 = 0.35;
 /// Transactions signed for each second of the window: more than any peer can answer one by one.
 const SIGNED_PER_SECOND: u64 = 5_000;
 
@@ -28,7 +28,7 @@ pub(super) fn run(options: &Options) -> Result<Measured, LoadError> {
         let p50 = measured.driven.as_ref().and_then(|driven| driven.latencies.percentiles([50.0])).map(|[p50]| ms(p50));
         let fdatasync = disk::median(measured.fdatasync.iter().cloned()).map_or(0.0, ms);
         let limit = fdatasync + ABOVE_FDATASYNC_MS;
-        measured.targets.push(Target::at_most("p50, ms, to one fdatasync and 1.5 ms,", limit, p50));
+        measured.targets.push(Target::at_most("p50, ms, to one fdatasync and 0.35 ms,", limit, p50));
         Ok(measured)
     })
 }

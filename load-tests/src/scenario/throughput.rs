@@ -11,7 +11,7 @@ use crate::workload::Pattern;
 use std::time::Duration;
 
 /// The least that the rate must be of the limit.
-const RATIO_MIN: f64 = 0.5;
+const RATIO_MIN: f64 = 0.55;
 
 pub(super) fn run(options: &Options) -> Result<Measured, LoadError> {
     block_on(async {
