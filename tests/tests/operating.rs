@@ -34,6 +34,10 @@ const SHOWN: &[(&str, &str)] = &[
     ),
     ("chancery ca bundle dealer --out dealer.pem", "goes on from there"),
     (
+        "chancery ca revoke-organization dealer",
+        "ends dealer's people, who go on below; tests/tests/peer/revocation.rs runs it",
+    ),
+    (
         "chancery --profile peer-1/profiles/admin channel renew-authority",
         "refused until a year before the end; runs later",
     ),

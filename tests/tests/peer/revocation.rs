@@ -2,7 +2,7 @@
 //! record that ends on every channel; and to nobody else.
 
 use crate::{
-    harness::{Consortium, Peer, address, run, signed, text},
+    harness::{Consortium, Peer, address, run, signed, text, try_run},
     wait,
 };
 use ca::{CertificateFolder, office::revocation::Selection};
@@ -397,4 +397,33 @@ async fn a_revocation_whose_answer_is_missing_is_told_of_until_it_is_there() {
         (status.obstacles.is_empty() && status.waiting.is_empty()).then_some(())
     })
     .await;
+}
+
+#[tokio::test]
+async fn an_organization_whose_ca_is_revoked_is_out_and_nobody_else() {
+    let consortium = Consortium::new();
+    consortium.organization("dealer");
+    let ca = |arguments: &[&str]| try_run(&[&["ca", "--dir", text(&consortium.dir())], arguments].concat());
+    assert!(ca(&["organization", "broker", "--own-root"]).status.success());
+    let (dora, ann) = (consortium.profile("dealer", "client", "dora"), consortium.profile("bank", "client", "ann"));
+    let peer = consortium.serve();
+    let (gone, stays) = (peer.connect(&dora), peer.connect(&ann));
+    gone.channel("main").await.expect("public");
+    let revoke = |organization| ca(&["revoke-organization", organization, "--reason", "cessation-of-operation"]);
+    for (organization, why) in [("bank", "of this peer"), ("broker", "root of its own"), ("root", "root of its own")] {
+        let refused = revoke(organization);
+        let said = String::from_utf8_lossy(&[refused.stdout, refused.stderr].concat()).into_owned();
+        assert!(!refused.status.success() && said.contains(why), "{organization}: {said}");
+    }
+    assert!(revoke("dealer").status.success());
+    let refusal = wait::until("dealer to be refused", async || gone.channel("main").await.err()).await;
+    assert!(format!("{refusal:?}").contains("ertificate"), "{refusal:?}");
+    stays.channel("main").await.expect("nothing has happened to it");
+    let out = consortium.path("late");
+    assert!(!ca(&["issue", "dealer", "client", "late", "--out", text(&out)]).status.success());
+    // Again does nothing new, and with another key the organization is back.
+    assert!(revoke("dealer").status.success());
+    assert!(ca(&["replace", "dealer"]).status.success());
+    let back = consortium.profile("dealer", "client", "back");
+    wait::until("dealer to be let in", async || peer.connect(&back).channel("main").await.ok()).await;
 }

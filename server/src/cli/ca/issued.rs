@@ -227,7 +227,7 @@ fn told_of_renewals(renewed: &[IssuedView], which: &str) -> String {
 }
 
 /// Whether a peer is there, which watches the folder.
-fn has_peer(dir: &Path) -> bool {
+pub(super) fn has_peer(dir: &Path) -> bool {
     Config::load(dir).is_ok_and(|config| dir.join(config.certificate_dir).is_dir())
 }
 

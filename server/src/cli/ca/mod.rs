@@ -11,6 +11,7 @@ mod publish;
 mod registration;
 mod renew;
 mod replace;
+mod revoke_organization;
 mod rollover;
 mod trust;
 
@@ -110,8 +111,8 @@ impl Directory {
     }
 }
 
-/// The authorities' folder of a directory. Of a copy of a peer's directory it can only be read: its CAs issue where the
-/// peer is. So it is where nobody can tell. A folder that no peer has served has no fence.
+/// Opens the authorities' folder; read-only if its fence is another peer's or unreadable. A folder that no peer has served has
+/// no fence.
 pub(super) fn open_folder(dir: &Path) -> Result<CertificateFolder, FolderError> {
     let fenced = match Config::load(dir) {
         Err(error) => Some(format!("nothing tells where its peer is: {}", in_full(&error))),
@@ -258,6 +259,7 @@ Examples:
     Passphrase(passphrase::ChangePassphrase),
     Reissue(rollover::Reissue),
     Replace(replace::Replace),
+    RevokeOrganization(revoke_organization::RevokeOrganization),
     Rollover(rollover::Rollover),
     Init(trust::Init),
     Bundle(trust::Bundle),
@@ -397,6 +399,7 @@ impl Ca {
             Command::Trust(command) => command.run(&self.directory, output),
             Command::Reissue(command) => command.run(&self.directory, output),
             Command::Replace(command) => command.run(&self.directory, output),
+            Command::RevokeOrganization(command) => command.run(&self.directory, output),
             Command::Rollover(command) => command.run(&self.directory, output),
         }
     }
