@@ -93,7 +93,7 @@ pub const APPROVALS_MAX: u32 = 8;
 /// Characters of who did something in the folder: an identity is the longest.
 pub const WHO_CHARS_MAX: usize = 512;
 
-/// Characters of why.
+/// Most characters of a reason.
 pub const WHY_CHARS_MAX: usize = 256;
 
 const _: () = assert!(LEAF_LIFETIME_MS < ISSUING_LIFETIME_MS && ISSUING_LIFETIME_MS < ROOT_LIFETIME_MS);

@@ -81,7 +81,7 @@ pub const LOUD_SHARE: f64 = 2.0 / 3.0;
 pub const LOUD_NICE: i32 = 10;
 /// Bytes of payloads in one job of a verifier, which are decoded there.
 pub const VERIFY_JOB_BYTES_MAX: usize = 8 * 1024 * 1024;
-/// Milliseconds after which a machine that waits for a timer looks at the clock again, should it have been set.
+/// Longest timer sleep, in milliseconds; then the clock is read again, since it may have been set.
 pub const WAKE_MS_MAX: u64 = 60_000;
 /// Blocks between execution and commit: one persists while the next executes.
 pub const PIPELINE_DEPTH: usize = 2;
@@ -113,8 +113,7 @@ pub const POOL_DEFAULT: usize = 128 * 1024 * 1024;
 pub const GRANT_LEAST: usize = 256;
 /// Bytes that a channel may have applied and not written yet, however much others have.
 pub const DIRTY_LEAST: usize = 1024 * 1024;
-/// Looks at a kind of event for a reader, by which whoever publishes a block tells apart whom to wake: about a millisecond.
-/// Beyond, everybody is woken.
+/// Filter checks per published block, about a millisecond; beyond it every subscriber is woken.
 pub const LOOKS_MAX: usize = 65_536;
 /// Reads that one channel holds at once, running or waiting; at the limit a query is refused with a hint.
 pub const READS_MAX: usize = 1_024;

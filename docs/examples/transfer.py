@@ -4,6 +4,9 @@
     python3 transfer.py CHANNEL_ID SEED_HEX ASSET TO AMOUNT > transfer.json
     curl --cacert ca.pem --cert cert.pem --key key.pem -H 'Content-Type: application/json' \
          --data @transfer.json https://127.0.0.1:7100/v1/channels/main/transactions
+
+Many go one by one on one long request, POST /v1/channels/main/submissions (docs/formats/submissions.md): for each a line
+{"number": N, "transaction": WHAT IS PRINTED}, answered by a line with the same number once it is committed.
 """
 import datetime, hashlib, json, secrets, sys
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey

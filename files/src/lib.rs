@@ -23,8 +23,7 @@ const PUBLIC: u32 = 0o644;
 const PRIVATE: u32 = 0o600;
 /// The mode of folders that are their owner's.
 const PRIVATE_FOLDER: u32 = 0o700;
-/// What the mode of a secret's file must not have: its group may read it, as where a mount makes that so, and nothing
-/// more.
+/// Mode bits that a secret's file must not have (group read is allowed).
 const NOT_SECRET: u32 = 0o037;
 
 /// Replaces a file that anybody may read. A pipe or a device, as `/dev/stdout`, is written to instead: it has no content

@@ -175,7 +175,7 @@ pub const LISTEN_QUEUE: i32 = 4_096;
 pub const PLACES_LOOK: Duration = Duration::from_secs(5);
 /// Conversations on the operator's socket at a time: further ones wait.
 pub const CONTROL_CONNECTIONS_MAX: usize = 4;
-/// Bytes of a question there.
+/// Bytes of a request line on the operator's socket.
 pub const CONTROL_QUESTION_BYTES_MAX: u64 = 4_096;
 /// How long it waits after the system gave it no connection.
 pub const CONTROL_PAUSE: Duration = Duration::from_secs(1);

@@ -101,13 +101,13 @@ pub enum PassphraseError {
     /// Not one line.
     #[error("{from}: a passphrase is one line of at most 1024 octets")]
     Form {
-        /// Whose.
+        /// Who supplied the passphrase.
         from: String,
     },
     /// It opens no other key of the folder.
     #[error("that of {from} does not open {}, and a folder has one for all its keys", key.display())]
     Other {
-        /// Whose.
+        /// Who supplied the passphrase.
         from: String,
         /// A key of the same folder.
         key: PathBuf,

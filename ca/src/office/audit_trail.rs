@@ -53,7 +53,7 @@ pub struct RecordedLine {
     pub digest: Hash,
 }
 
-/// Where index and ledger part.
+/// First difference between index and ledger.
 #[derive(Clone, Copy, Debug, thiserror::Error, PartialEq, Eq)]
 pub enum Disagreement {
     /// The ledger has an act that the index has not.

@@ -62,7 +62,7 @@ pub(crate) struct Offered {
     pub(crate) costs: Vec<(Hash, u64)>,
     /// What may not be in a block now: it leaves nothing, and whoever waits is told.
     pub(crate) dropped: Vec<(Hash, SubmitRefusal)>,
-    /// What comes first in the next block, in order: this one was full, or had used its budget.
+    /// Deferred transactions, first in the next block, in order: this one was full, or had used its budget.
     pub(crate) deferred: Vec<VerifiedTransaction>,
 }
 

@@ -57,7 +57,7 @@ struct Blocks {
     recent: VecDeque<(Arc<CommittedBlock>, usize)>,
     /// The sum of these.
     bytes: usize,
-    /// Who is looked at next.
+    /// Index of the next subscriber to inspect.
     next: usize,
 }
 

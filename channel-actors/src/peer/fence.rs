@@ -93,7 +93,7 @@ impl Incarnation {
 /// What the file beside a seal key says of its use.
 #[derive(Clone, Debug, PartialEq, Eq)]
 enum Beside {
-    /// There is no such file: whoever brought the key left it behind.
+    /// The file is missing: the key was copied without it.
     Nothing,
     /// The key is new.
     Unused,

@@ -211,7 +211,7 @@ impl ChannelRegistry {
         )
     }
 
-    /// A channel's part of the disk. What the file system does not tell bounds nothing.
+    /// A channel's disk quota; unbounded if the file system's size is unknown.
     fn channel_bytes_max(&self) -> u64 {
         match self.options.channel_bytes_max {
             0 => self.disk.size().map_or(u64::MAX, |size| size / DISK_PART),

@@ -28,7 +28,7 @@ use ledger_classes::primitives::time::Time;
 use std::collections::{BTreeMap, VecDeque};
 use std::sync::Arc;
 
-/// What the acceptor wants done.
+/// Effects of the acceptor.
 #[must_use]
 pub(crate) enum AcceptorEffect {
     /// Execute on a store thread.
@@ -58,11 +58,11 @@ pub(crate) enum AcceptorEffect {
         next_timer: Option<Time>,
         config: Option<Arc<ConfigRecord>>,
     },
-    /// Tell the collector of blocks that will not be.
+    /// Tell the collector of discarded blocks.
     Discarded(Discarded),
     /// Put a record of the engine's on the disk.
     Persist { ticket: Ticket, record: Vec<u8> },
-    /// Say something to another peer.
+    /// Send a message to another peer.
     Send { to: Address, bytes: Vec<u8> },
     /// Have the engine told of the time then.
     WakeAt(Time),
@@ -72,11 +72,11 @@ pub(crate) enum AcceptorEffect {
 
 /// Blocks that did not become final.
 pub(crate) struct Discarded {
-    /// Proposals that come to nothing.
+    /// Number of proposals discarded.
     pub(crate) blocks: usize,
-    /// What was in them, in its order.
+    /// Their transactions, in order.
     pub(crate) transactions: Vec<VerifiedTransaction>,
-    /// What was offered for the one that had not executed, if one had not.
+    /// Transactions of the discarded block that had not executed.
     pub(crate) offered: Option<Vec<VerifiedTransaction>>,
     /// The next timer above what stays.
     pub(crate) next_timer: Option<Time>,
@@ -85,7 +85,7 @@ pub(crate) struct Discarded {
 /// A block that is executed and not yet applied.
 struct UnderWay {
     block: Arc<ExecutedBlock>,
-    /// What is to be known again if it does not become final: what it was executed above, and what was offered for it.
+    /// Restored if the block is discarded: its parent's state, and the transactions offered for it.
     before: (Parent, CompactRange, Option<Time>),
     offered: Vec<VerifiedTransaction>,
     /// Whether this peer has proposed it.
@@ -95,7 +95,7 @@ struct UnderWay {
 /// A block of another peer's that is being executed.
 struct Checking {
     height: u64,
-    /// It will not be.
+    /// The engine discarded the block.
     discarded: bool,
 }
 
@@ -109,9 +109,9 @@ pub(crate) struct Acceptor {
     next_timer: Option<Time>,
     /// Executed and not yet applied, ascending.
     under_way: VecDeque<UnderWay>,
-    /// Of blocks that are not yet given to the log.
+    /// Seals of blocks that are not yet given to the log.
     seals: BTreeMap<u64, Seal>,
-    /// How far blocks have come.
+    /// Progress of blocks.
     heights: Heights,
     /// A block was given to the log and is not applied.
     to_disk: bool,
@@ -131,14 +131,14 @@ pub(crate) struct Acceptor {
     /// A copy of what is being executed, if the engine may discard it.
     offered: Vec<VerifiedTransaction>,
     executing: bool,
-    /// What it is executed above will not be: what was in that.
+    /// Transactions of its parent, if that was discarded.
     stale: Option<(usize, Vec<VerifiedTransaction>)>,
     /// The last record of the engine's on the disk, and what waits for others.
     persisted: Option<Ticket>,
     unsent: Vec<(Option<Ticket>, Address, Vec<u8>)>,
 }
 
-/// How far blocks have come.
+/// Progress of blocks.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 struct Heights {
     applied: u64,
@@ -232,7 +232,7 @@ impl Acceptor {
         Some(self.execute(held))
     }
 
-    /// A block of another peer's was executed, or is none that may be there.
+    /// Takes the execution of another peer's block: executed, or invalid.
     pub(crate) fn checked(&mut self, block: Option<Arc<ExecutedBlock>>) -> Vec<AcceptorEffect> {
         let Some(Checking { height, discarded }) = self.checking.take() else {
             return vec![AcceptorEffect::Halt("a block was checked that nobody asked for".into())];
@@ -345,7 +345,7 @@ impl Acceptor {
         effects
     }
 
-    /// Blocks from this height on will not be.
+    /// Discards blocks from this height on.
     fn discard(&mut self, from: u64) -> Option<AcceptorEffect> {
         self.given.retain(|(height, _)| *height < from);
         if let Some(checking) = &mut self.checking {

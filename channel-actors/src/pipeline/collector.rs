@@ -29,10 +29,10 @@ use std::time::Instant;
 
 mod pool;
 
-/// What the collector wants done.
+/// Effects of the collector.
 #[must_use]
 pub(crate) enum CollectorEffect {
-    /// Have witnesses for these; [`Collector::witnessed`] follows.
+    /// Collect witnesses for these; [`Collector::witnessed`] follows.
     Witness(Vec<VerifiedTransaction>),
     /// Make a block of these.
     Propose(Vec<VerifiedTransaction>),
@@ -82,9 +82,9 @@ pub(crate) struct Collector {
     /// Whether the newest of them is still executing.
     executing: bool,
     next_timer: Option<Time>,
-    /// Nothing more is begun: the channel is suspended.
+    /// Whether the channel is suspended: nothing more is begun.
     retired: bool,
-    /// Another peer proposes.
+    /// Whether another peer proposes.
     follows: bool,
     /// What is verified has witnesses before it is offered.
     witnessed: bool,
@@ -109,7 +109,7 @@ impl Collector {
         }
     }
 
-    /// A shard passed these. They wait for jobs before theirs.
+    /// Takes verified transactions. They wait for earlier jobs.
     pub(crate) fn verified(&mut self, passed: VerifiedBatch, now: Time) -> Vec<CollectorEffect> {
         let sequence = passed.sequence;
         if sequence < self.turn || self.early.insert(sequence, passed).is_some() {
@@ -162,7 +162,7 @@ impl Collector {
         gone
     }
 
-    /// Whether what is verified has witnesses before it is offered.
+    /// Whether verified transactions need witnesses before they are offered.
     pub(crate) const fn set_witnessed(&mut self, witnessed: bool) {
         self.witnessed = witnessed;
     }

@@ -74,7 +74,7 @@ pub(crate) trait Shell {
     fn crowded(&self) -> bool;
     /// Bytes that no sender can predict.
     fn seed(&mut self) -> [u8; 32];
-    /// Has work done, and what comes of it given to [`ChannelLoop::done`].
+    /// Starts work; its result goes to [`ChannelLoop::done`].
     fn run(&mut self, work: Work);
     /// Has [`ChannelLoop::tick`] called after so many milliseconds, or earlier.
     fn wake_in(&mut self, millis: u64);

@@ -21,7 +21,7 @@ use std::sync::Arc;
 /// Names a record of an engine: the engine numbers them, ascending.
 pub type Ticket = u64;
 
-/// What an engine is told.
+/// Inputs of an engine.
 #[derive(Clone, Debug)]
 pub enum OrderingInput<'a> {
     /// This peer has executed a block above those under way, and wants it to be the next one.
@@ -58,14 +58,14 @@ pub enum OrderingInput<'a> {
         /// The clock, as it stands.
         now: Time,
     },
-    /// These order above the last block that is final.
+    /// The peers that order above the last final block.
     Configure {
         /// They.
         peers: &'a [OrderingPeer],
     },
 }
 
-/// What an engine wants done.
+/// Effects of an engine.
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[must_use]
 pub enum OrderingEffect {

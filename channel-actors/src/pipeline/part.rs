@@ -42,12 +42,12 @@ fn add_below(counter: &AtomicU32, more: u32, max: u32) -> bool {
     counter.fetch_update(Ordering::AcqRel, Ordering::Acquire, add).is_ok()
 }
 
-/// What each of many holds. Those who hold nothing are forgotten.
+/// Amounts held by each of many. Entries that hold nothing are removed.
 pub(crate) struct Parts<K>(Mutex<KnownParts<K>>);
 
 struct KnownParts<K> {
     held: HashMap<K, Arc<Held>>,
-    /// At so many it is looked who holds nothing.
+    /// Number of entries at which empty ones are removed.
     forget_at: usize,
 }
 

@@ -49,7 +49,7 @@ pub(crate) struct PendingTransaction {
     pub(crate) arrived: Instant,
 }
 
-/// What came of a job.
+/// The result of a job.
 pub(crate) struct VerifiedBatch {
     /// The job's number. One that passed nothing only has its turn.
     pub(crate) sequence: u64,
@@ -58,11 +58,11 @@ pub(crate) struct VerifiedBatch {
     pub(crate) maybe_committed: Vec<OutcomeLookup>,
 }
 
-/// What a screening needs to know.
+/// Input of a screening.
 pub(crate) struct Screening {
     pub(crate) channel: Hash,
     pub(crate) sequence: u64,
-    /// What ruled the channel when the job was made.
+    /// Configuration in force when the job was made.
     pub(crate) config: Arc<ConfigRecord>,
     pub(crate) store: ChannelStore,
     pub(crate) certificates: Arc<dyn CertificatePaths>,
@@ -78,7 +78,7 @@ pub(crate) struct Screening {
     pub(crate) remembers: bool,
 }
 
-/// What came of a screening.
+/// The result of a screening.
 pub(crate) struct Screened {
     pub(crate) passed: VerifiedBatch,
     /// What was refused, by stable name.
@@ -86,7 +86,7 @@ pub(crate) struct Screened {
     pub(crate) findings: Findings,
 }
 
-/// How far a screening has come.
+/// Progress of a screening.
 #[must_use]
 pub(crate) enum Step {
     Done(Box<Screened>),
@@ -94,7 +94,7 @@ pub(crate) enum Step {
     Paused(Box<Judging>),
 }
 
-/// Who waits for a transaction.
+/// A waiting submitter.
 struct Company {
     caller: Asker,
     waiter: Waiter,
@@ -201,9 +201,9 @@ pub(crate) struct Judging {
     maybe_committed: Vec<OutcomeLookup>,
     refused: Vec<&'static str>,
     findings: Findings,
-    /// What the places of this job hold.
+    /// Amounts held by the places of this job.
     held: HashMap<Place, Arc<Held>, RandomState>,
-    /// What those of this job owe who passed: what a sender has is spent once.
+    /// Fees reserved by this job's accepted transactions, so that a balance is not spent twice.
     owed: HashMap<Address, Amount, RandomState>,
 }
 

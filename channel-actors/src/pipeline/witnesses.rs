@@ -23,13 +23,13 @@ use ledger_classes::primitives::hash::Hash;
 use ledger_classes::primitives::time::Time;
 use std::collections::{BTreeMap, BTreeSet, HashMap, VecDeque};
 
-/// What it wants done.
+/// Effects of the witnesses' machine.
 #[must_use]
 pub(crate) enum WitnessEffect {
     /// Sign a batch, if these are its transactions and each is one: what another peer asks for. Of this peer's own there
     /// are none to be looked at again.
     Vouch { to: Address, batch: Batch, envelopes: Option<Vec<Vec<u8>>> },
-    /// Say something to another peer.
+    /// Send a message to another peer.
     Send { to: Address, bytes: Vec<u8> },
     /// These may be offered for a block.
     Passed(Vec<VerifiedTransaction>),
@@ -47,10 +47,10 @@ enum Said {
     Vouches { batch: Batch, signed: SealSignature },
 }
 
-/// Most bytes of what is said.
+/// Most bytes of a message.
 const SAID_BYTES_MAX: usize = WITNESS_BATCH_BYTES_MAX + ENVELOPE_BYTES_MAX + WITNESS_BATCH_TRANSACTIONS_MAX * 8 + 1024;
 
-/// One of this peer's that lacks witnesses.
+/// A batch of this peer that lacks witnesses.
 struct Open {
     batch: Batch,
     transactions: Vec<VerifiedTransaction>,
@@ -103,7 +103,7 @@ impl Witnesses {
         self.policy == Policy::Own
     }
 
-    /// These were verified here.
+    /// Takes transactions that this peer verified.
     pub(crate) fn verified(&mut self, transactions: Vec<VerifiedTransaction>, now: Time) -> Vec<WitnessEffect> {
         if self.are_own() {
             return vec![WitnessEffect::Passed(transactions)];
@@ -159,7 +159,7 @@ impl Witnesses {
         self.asks(now)
     }
 
-    /// A peer that orders says something.
+    /// Takes a message of a peer that orders.
     pub(crate) fn message(&mut self, from: Address, bytes: &[u8], now: Time) -> Vec<WitnessEffect> {
         if self.are_own() || !self.orderers.peers.iter().any(|peer| peer.key.address() == from) {
             return Vec::new();

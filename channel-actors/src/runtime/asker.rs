@@ -3,11 +3,11 @@
 use std::hash::{BuildHasher as _, RandomState};
 use std::sync::LazyLock;
 
-/// A caller: what it asks has its turn beside what others ask.
+/// Key by which callers are scheduled fairly.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub struct Asker {
     number: u64,
-    /// The number of its organization; 0 of who has none.
+    /// The number of its organization; 0 without one.
     organization: u64,
 }
 

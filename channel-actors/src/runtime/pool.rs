@@ -188,7 +188,7 @@ impl<K: Eq + std::hash::Hash> Recent<K> {
         self.spans[1] = if spans == 1 { last } else { Span::default() };
     }
 
-    /// The part of one, and that of all others.
+    /// CPU share of one key, and of all others.
     fn parts(&self, one: &K) -> (f64, f64) {
         let all: Duration = self.spans.iter().map(|span| span.all).sum();
         let own: Duration = self.spans.iter().filter_map(|span| span.of.get(one)).sum();

@@ -299,7 +299,7 @@ thread_local! {
     static GIVES_WAY: Cell<bool> = const { Cell::new(false) };
 }
 
-/// Whether this thread gives way: what others wait for is not done on it.
+/// Whether this thread runs at low priority.
 pub(crate) fn gives_way() -> bool {
     GIVES_WAY.get()
 }

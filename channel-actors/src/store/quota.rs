@@ -6,6 +6,8 @@
 //! Always: what is counted is that of the [`OnItsWay`] that live, and what has landed since the files were looked at. Full
 //! is the part only by its files: by what is not in them yet somebody is told to wait at most.
 //! Never here: the disk as a whole, which keeps a reserve (`store/file/disk.rs`).
+//! Ours (decision 43): a quota of the file system is one user's or one folder's, counts nothing that is accepted and not
+//! written yet, and keeps no room for what repairs a channel.
 
 use crate::limits::{ACTS_BYTES_MIN, ACTS_PART, SHARE_LOOK};
 use crate::runtime::place::Place;
@@ -34,21 +36,21 @@ impl fmt::Display for DiskUse {
     }
 }
 
-/// Who finds room.
+/// Who is posting, by which room is granted.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Room {
     /// The peer's own posts, such as revocations, as long as the disk has room.
     Peer,
     /// Administrative acts: they repair, and half of what there is beyond the part is theirs.
     Acts,
-    /// Admissions: the other half is theirs. Neither takes of the other's.
+    /// Admissions: half of the room, reserved.
     Admissions,
     /// Everybody.
     All,
 }
 
 impl Room {
-    /// Which half of what there is beyond the part.
+    /// The half of the room beyond the quota that it uses.
     const fn half(self) -> Option<usize> {
         match self {
             Self::Acts => Some(ACTS),
@@ -61,12 +63,12 @@ impl Room {
 const ACTS: usize = 0;
 const ADMISSIONS: usize = 1;
 
-/// Why there is no room.
+/// Why room was refused.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum NoRoom {
-    /// The files have used up the part, or a half beyond it is used up.
+    /// The files fill the quota, or a half beyond it is used up.
     Full(DiskUse),
-    /// It may be, by what is on its way to them.
+    /// Accepted transactions that are not written yet may fill it.
     Soon,
 }
 
@@ -82,46 +84,46 @@ struct QuotaInner {
     used: Mutex<Used>,
 }
 
-/// What is known of its files, and of what is not in them yet.
+/// Measurements of the files, and counts of what is not written yet.
 #[derive(Debug, Default)]
 struct Used {
-    /// When the files were looked at; not since something is known to have changed.
+    /// Time of the last measurement; none once something is known to have changed.
     at: Option<Instant>,
     files: u64,
-    /// What was not written yet.
+    /// Bytes that wait for a checkpoint.
     waiting: u64,
-    /// What was accepted and is not on the disk.
+    /// Bytes accepted and not on the disk.
     under_way: u64,
-    /// What of it has come there, ever.
+    /// Of those, bytes written so far, in all.
     landed_ever: u64,
-    /// What of that was there when the files were looked at.
+    /// Of those, bytes written before the last measurement.
     landed_seen: u64,
-    /// How often something is known to have changed the files.
+    /// Number of known changes of the files.
     changes: u64,
-    /// How often it had, when the files were looked at.
+    /// Number of changes at the last measurement.
     changes_seen: u64,
-    /// What was taken of the halves beyond the part, since that was used up.
+    /// Bytes taken of the halves beyond the quota, since the quota was used up.
     halves: [Half; 2],
-    /// How often it had room again: what was taken before is nobody's.
+    /// Number of times that the quota had room again: what was taken before does not count.
     round: u64,
-    /// The files were looked at once.
+    /// Whether the files were measured once.
     begun: bool,
-    /// It was said that it is full.
+    /// Whether the log says that it is full.
     said: bool,
 }
 
-/// What was known before the files were looked at.
+/// Counts taken before a measurement.
 #[derive(Clone, Copy)]
 struct Before {
     landed_ever: u64,
     changes: u64,
 }
 
-/// What was taken of a half.
+/// Bytes taken of a half.
 #[derive(Debug, Default)]
 struct Half {
     taken: u64,
-    /// What each place has of it.
+    /// Bytes by place.
     of: HashMap<Place, u64>,
 }
 
@@ -142,17 +144,17 @@ impl Used {
         }
     }
 
-    /// What has landed since the files were looked at.
+    /// Bytes written since the last measurement.
     const fn landed(&self) -> u64 {
         self.landed_ever - self.landed_seen
     }
 
-    /// With what has landed since the files were looked at.
+    /// Bytes of the files, with those written since the last measurement.
     const fn likely(&self) -> u64 {
         self.sure().saturating_add(self.landed())
     }
 
-    /// What is known to be on the disk, or to be about to.
+    /// Bytes on the disk, or about to be.
     const fn sure(&self) -> u64 {
         self.files.saturating_add(self.waiting)
     }
@@ -163,12 +165,12 @@ impl Used {
 pub(crate) struct OnItsWay {
     quota: DiskQuota,
     bytes: u64,
-    /// Of which half beyond the part it is, whose, and of which round, if it is of one.
+    /// The half beyond the quota, its place and its round, if it is of one.
     of: Option<(usize, Place, u64)>,
 }
 
 impl OnItsWay {
-    /// It is on the disk.
+    /// Records that it is on the disk.
     pub(crate) fn landed(mut self) {
         self.quota.lock().landed_ever += self.bytes;
         self.of = None;
@@ -244,18 +246,18 @@ impl DiskQuota {
         self.lock().under_way
     }
 
-    /// Of what has landed since the files were looked at.
+    /// Bytes written since the last measurement.
     #[cfg(test)]
     pub(crate) fn landed(&self) -> u64 {
         self.lock().landed()
     }
 
-    /// What acts and admissions have each beyond the part.
+    /// Bytes that acts and admissions have each beyond the quota.
     fn half(&self) -> u64 {
         (self.0.bytes_max / ACTS_PART).max(ACTS_BYTES_MIN) / 2
     }
 
-    /// Up to what the files leave room for somebody.
+    /// Bytes up to which the files leave room for a poster.
     fn max(&self, whose: Room, used: &Used) -> u64 {
         let half = self.half();
         let beyond = match whose {

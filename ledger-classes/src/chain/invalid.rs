@@ -345,7 +345,7 @@ reasons! {
     ConfigHeight {
         /// The height that set the configuration in force.
         expected: u64,
-        /// The header's.
+        /// Height named by the header.
         height: u64,
     } = 403, "config-height",
         ("the configuration of block {expected} is in force, and its header names that of {height}");

@@ -373,8 +373,8 @@ impl<'a> Context<'a> {
         self.put_value(key, record::to_value(record));
     }
 
-    /// Writes a value. One that is too large to be read back, or to be found, is not written: whatever ran on would read it
-    /// as damage of the store, and the channel would halt. Nothing that is refused so stays.
+    /// Writes a value. Values above the record limit are not written; the transaction fails. Read back they would be damage
+    /// of the store, and the channel would halt.
     pub fn put_value(&mut self, key: Vec<u8>, value: Value) {
         self.count_write(key.len() + value.len());
         if key.len() > limits::STATE_KEY_BYTES_MAX {

@@ -44,7 +44,7 @@ pub(super) struct Pieces {
     /// Bytes so far, sent ones too.
     total: usize,
     held: Held,
-    /// Whether more may be held than there is room for: what has begun goes on.
+    /// May exceed the budget: an answer that has begun is finished.
     begun: bool,
     refused: Option<UsedUp>,
 }

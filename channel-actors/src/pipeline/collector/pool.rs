@@ -29,7 +29,7 @@ const OTHERS: usize = 1;
 struct Waiting {
     transaction: VerifiedTransaction,
     place: Place,
-    /// It had its turn, in a block that will not be.
+    /// Whether it had its turn in a discarded block.
     paid: bool,
 }
 
@@ -39,13 +39,13 @@ impl Waiting {
     }
 }
 
-/// What a block may take.
+/// Limits of a block.
 #[derive(Clone, Copy)]
 pub(super) struct Room {
-    /// At most this time.
+    /// Most of one block now.
     pub(super) transactions: usize,
     pub(super) bytes: usize,
-    /// At most at any time.
+    /// Most of any block.
     pub(super) places: usize,
 }
 
@@ -57,7 +57,7 @@ impl Room {
     }
 }
 
-/// The transactions that wait.
+/// Waiting transactions.
 #[derive(Default)]
 pub(super) struct Pool {
     /// In order of arrival, while it is not crowded.
@@ -153,15 +153,15 @@ impl Pool {
     }
 }
 
-/// What waits in turns.
+/// Waiting transactions of organizations that take turns.
 #[derive(Default)]
 struct Crowd {
     lanes: [Lane; 2],
-    /// What each lane has had.
+    /// Cost charged to each lane.
     had: [u64; 2],
     /// Lanes in which nobody waited before the newest block.
     joined: [bool; 2],
-    /// What was taken for the newest block, in its order.
+    /// Transactions taken for the newest block, in order.
     taken: Vec<Taken>,
 }
 
@@ -506,7 +506,7 @@ impl<K: Copy + Ord + std::hash::Hash> Turns<K> {
         }
     }
 
-    /// What counted as `expected` has cost so much.
+    /// Corrects an expected cost to the actual one.
     fn correct(&mut self, one: K, expected: u64, cost: u64) {
         self.change(one, |known| {
             known.had = known.had.saturating_add(cost).saturating_sub(expected);

@@ -129,7 +129,7 @@ struct ChecksumsInner {
     mark: Mark,
     /// The first page, as it was written last.
     first: Vec<u8>,
-    /// Whether the file has it so: it was written since, or read and held against its sum.
+    /// Whether the file is known to hold it: written since, or read and compared with its sum.
     first_is_sure: bool,
     /// Sums that are not in the file yet, by page, with the change that each is of.
     fresh: BTreeMap<u64, (Sum, u64)>,
@@ -192,7 +192,7 @@ impl Summed {
         self.inner.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// What is about to be written is no longer what was closed: that is on disk first. Gives the number of the change.
+    /// Marks the file as open, on disk, before its first write. Returns the number of the change.
     fn begin_change(&self) -> io::Result<u64> {
         let mut inner = self.lock();
         inner.changes += 1;
@@ -241,7 +241,7 @@ impl Summed {
         Ok(())
     }
 
-    /// The first one is told to who opens the file next.
+    /// Records the first wrong page for the next opening of the file.
     fn found_wrong(&self, page: u64) -> io::Error {
         let mut inner = self.lock();
         if !matches!(inner.mark, Mark::Wrong(_)) {

@@ -61,7 +61,7 @@ impl DiskTrouble {
         }
     }
 
-    /// Whether files are to be looked at and left as they are, as long as this lasts.
+    /// Whether files may only be read while this lasts.
     pub(crate) const fn leaves_files(self) -> bool {
         matches!(self, Self::ReadOnly | Self::Fenced)
     }
@@ -123,7 +123,7 @@ impl Disk {
         *self.0.trouble.borrow()
     }
 
-    /// Follows [`Self::trouble`].
+    /// Watches [`Self::trouble`].
     pub fn follow(&self) -> watch::Receiver<Option<DiskTrouble>> {
         self.0.trouble.subscribe()
     }

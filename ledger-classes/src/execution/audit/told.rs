@@ -168,7 +168,7 @@ fn grantee(to: &Grantee) -> Option<String> {
     }
 }
 
-/// What a change takes away need not have a name that could have been given.
+/// A removed organization may have an invalid name.
 fn name(organization: &str) -> Option<String> {
     is_label(organization).then(|| organization.to_owned())
 }

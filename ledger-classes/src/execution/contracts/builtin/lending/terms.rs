@@ -22,8 +22,7 @@ pub(super) const GRACE_SECONDS_MAX: u64 = 10 * YEAR_SECONDS;
 pub(super) const RATE_BPS_MAX: u32 = 1_000_000;
 /// Longest time for quotes: 366 days.
 pub(super) const QUOTING_MS_MAX: u64 = 366 * 86_400 * 1_000;
-/// A lender that keeps its borrower from repaying gains nothing by it: for so many days the default waits, then the loan
-/// ends without.
+/// Most days a default is deferred while the lender blocks repayment; then the loan ends without one.
 pub(super) const KEPT_DAYS_MAX: u32 = 30;
 pub(super) const DAY_SECONDS: u64 = 86_400;
 /// How long after the deadline the borrower may still cancel, where the lowest quote is of somebody who came to control the
