@@ -286,18 +286,13 @@ impl Authority {
         &self.serial
     }
 
-    /// A fresh serial: draw it and record the intention before [`Authority::issue_leaf_with_serial`].
+    /// A fresh serial: draw it and record the intention before [`Authority::issue_leaf`].
     pub fn draw_serial() -> Result<Serial, AuthorityError> {
         Serial::random(&SystemRandom::new()).map_err(|_| KeyError::Random.into())
     }
 
-    /// A leaf certificate, DER, with a fresh serial.
-    pub fn issue_leaf(&self, request: &LeafRequest<'_>) -> Result<Vec<u8>, AuthorityError> {
-        self.issue_leaf_with_serial(request, Self::draw_serial()?)
-    }
-
     /// A leaf certificate, DER, under a serial that was drawn and recorded before.
-    pub fn issue_leaf_with_serial(&self, request: &LeafRequest<'_>, serial: Serial) -> Result<Vec<u8>, AuthorityError> {
+    pub fn issue_leaf(&self, request: &LeafRequest<'_>, serial: Serial) -> Result<Vec<u8>, AuthorityError> {
         let params = self.leaf_params(request, serial)?;
         // Lint before signing, as Let's Encrypt does: the same content under a key that nobody trusts.
         let throwaway = KeyPair::generate(self.key.public().algorithm())?;

@@ -1,7 +1,7 @@
 //! The certificates directory: what an administrator does with it, and what OpenSSL and curl make of the result.
 #![allow(clippy::unwrap_used)]
 
-use crate::consortium::{CONSORTIUM, NOW, identity};
+use crate::consortium::{CONSORTIUM, NOW, identity, trust_store};
 use ca::{
     CertificateFolder, Credentials, KeyPair,
     limits::DAY_MS,
@@ -10,7 +10,7 @@ use ca::{
     },
 };
 use pki::{
-    KeyAlgorithm, PathError, RevocationPolicy, RevocationReason, Usage,
+    KeyAlgorithm, PathError, RevocationReason, Usage,
     trust::{
         bundle::TrustBundle,
         exchange::{Accepting, add_trust},
@@ -27,7 +27,7 @@ fn folder(dir: &Path) -> CertificateFolder {
 }
 
 fn verdict(credentials: &Credentials, trust: &TrustBundle) -> Option<PathError> {
-    let store = trust.trust_store(CONSORTIUM, RevocationPolicy::default()).unwrap();
+    let store = trust_store(trust);
     store.verify(&credentials.path, NOW, Usage::ClientAuth).err()
 }
 
@@ -143,7 +143,7 @@ fn writers_in_parallel_lose_nothing() {
     });
     let folder = CertificateFolder::open(dir.path()).unwrap();
     assert_eq!(folder.list().unwrap().len(), 32);
-    let store = folder.trust().unwrap().trust_store(CONSORTIUM, RevocationPolicy::default()).unwrap();
+    let store = trust_store(&folder.trust().unwrap());
     let largest = store.revocation().current().lists().map(|list| (list.len(), list.number())).max();
     assert_eq!(largest, Some((32, u128::from(NOW.millis() / 1000) + 32)));
 }

@@ -6,7 +6,7 @@ use ca::{Authority, KeyPair, RevokedSerial, holder::own_certificate::OwnCertific
 use ledger_classes::primitives::time::Time;
 use pki::{
     KeyAlgorithm, RevocationPolicy, RevocationReason, TrustStore, Usage,
-    trust::tls::{ExpectedServer, client_config, server_config},
+    trust::tls::{ExpectedServer, server_config, server_verifier},
 };
 use rustls::{
     AlertDescription, CertificateError, ClientConfig, ClientConnection, Error, HandshakeKind, ProtocolVersion,
@@ -53,7 +53,17 @@ impl Scene {
     }
 
     fn client(&self, own: Option<&Arc<OwnCertificate>>, expected: ExpectedServer) -> ClientConfig {
-        let mut config = client_config(own.map(|own| Arc::clone(own) as _), Arc::clone(&self.trust), expected).unwrap();
+        let builder = ClientConfig::builder_with_provider(Arc::new(rustls::crypto::ring::default_provider()))
+            .with_protocol_versions(&[&rustls::version::TLS13])
+            .unwrap()
+            .dangerous()
+            .with_custom_certificate_verifier(server_verifier(Arc::clone(&self.trust), expected));
+        let mut config = match own {
+            Some(own) => builder.with_client_cert_resolver(Arc::clone(own) as _),
+            None => builder.with_no_client_auth(),
+        };
+        config.resumption = Resumption::disabled();
+        config.alpn_protocols = vec![b"http/1.1".to_vec()];
         config.time_provider = Arc::new(At(NOW));
         config
     }

@@ -189,10 +189,8 @@ fn decode(octets: &[u8], good: &Good, dir: &Path) {
     let _ = PublicKey::from_spki(octets);
     let _ = KeyPair::from_pkcs8(octets);
     let _ = Serial::from_der_content(octets);
-    let _ = pki::x509::unsupported::of_certificate(octets);
-    let _ = pki::x509::unsupported::is_partial_crl(octets);
     let rules = PathRules {
-        algorithms: pki::x509::algorithms::RSA_ALGORITHMS,
+        algorithms: PROFILE_ALGORITHMS,
         purpose: Purpose::Any,
         order: PathOrder::Any,
         intermediates_max: 6,

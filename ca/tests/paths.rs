@@ -435,9 +435,10 @@ fn an_organization_never_vouches_for_another() {
             ledger_classes::primitives::identity::Identity::parse(&format!("spiffe://{consortium}/{name}")).unwrap();
         let request =
             LeafRequest { identity: &foreign, public_key: key.public(), alternative_names: &[], validity: days(9) };
-        let result = north.authority.issue_leaf(&request);
+        let issue = |authority: &Authority| authority.issue_leaf(&request, Authority::draw_serial().unwrap());
+        let result = issue(&north.authority);
         assert!(matches!(result, Err(AuthorityError::ForeignIdentity { .. })), "{result:?}");
-        assert!(matches!(root.authority.issue_leaf(&request), Err(AuthorityError::NotIssuing)));
+        assert!(matches!(issue(&root.authority), Err(AuthorityError::NotIssuing)));
     }
     assert!(matches!(
         north.authority.issue_intermediate("south", KeyPair::generate(KeyAlgorithm::Ed25519).unwrap(), days(9)),
@@ -524,7 +525,8 @@ fn the_authority_refuses_what_it_must_not_sign() {
     let names = ["localhost".parse().unwrap()];
     let alice = identity("north/client/alice");
     let ask = |alternative_names, validity| {
-        north.issue_leaf(&LeafRequest { identity: &alice, public_key: key.public(), alternative_names, validity })
+        let request = LeafRequest { identity: &alice, public_key: key.public(), alternative_names, validity };
+        north.issue_leaf(&request, Authority::draw_serial().unwrap())
     };
     assert!(ask(&[], days(9)).is_ok());
     assert!(matches!(ask(&names, days(9)), Err(AuthorityError::AlternativeNames)));
@@ -566,7 +568,7 @@ fn dates_beyond_2049_are_written_as_generalized_time() {
     let key = KeyPair::generate(KeyAlgorithm::Ed25519).unwrap();
     let alice = identity("north/client/alice");
     let request = LeafRequest { identity: &alice, public_key: key.public(), alternative_names: &[], validity: far };
-    let path = [ca.issue_leaf(&request).unwrap()];
+    let path = [ca.issue_leaf(&request, Authority::draw_serial().unwrap()).unwrap()];
     let verified = verify_participant(&path, &[ca.certificate().to_vec()], far.not_after).unwrap();
     assert_eq!(verified.not_after(), far.not_after);
 }

@@ -1,7 +1,7 @@
 //! Requests, tokens, approvals and renewals in a folder.
 #![allow(clippy::unwrap_used)]
 
-use crate::consortium::{CONSORTIUM, NOW, identity};
+use crate::consortium::{CONSORTIUM, NOW, identity, trust_store};
 use ca::{
     CertificateFolder, Credentials, KeyPair, Possession, RegistrationError, RenewalError, RequestStatus, Terms,
     holder::request::make_request,
@@ -16,7 +16,7 @@ use ca::{
     },
 };
 use ledger_classes::primitives::time::Time;
-use pki::{CertificateRequest, KeyAlgorithm, RevocationPolicy, RevocationReason, Usage};
+use pki::{CertificateRequest, KeyAlgorithm, RevocationReason, Usage};
 use rcgen::{BasicConstraints, CertificateParams, IsCa, KeyUsagePurpose, SanType};
 use std::path::Path;
 
@@ -39,7 +39,7 @@ fn request(key: &KeyPair, name: &str) -> CertificateRequest {
 
 /// Verifies a path under everything that the folder knows, and says whose it is.
 fn holder(folder: &CertificateFolder, path: &[Vec<u8>], at: Time) -> String {
-    let store = folder.trust().unwrap().trust_store(CONSORTIUM, RevocationPolicy::default()).unwrap();
+    let store = trust_store(&folder.trust().unwrap());
     let verified = store.verify(path, at, Usage::ClientAuth).unwrap();
     verified.identity().to_string()
 }

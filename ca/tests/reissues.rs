@@ -2,7 +2,7 @@
 //! OpenSSL, and no crash between two files leaves anything else.
 #![allow(clippy::unwrap_used)]
 
-use crate::consortium::{CONSORTIUM, NOW, identity};
+use crate::consortium::{CONSORTIUM, NOW, identity, trust_store};
 use ca::{
     CertificateFolder,
     limits::DAY_MS,
@@ -11,7 +11,7 @@ use ca::{
     },
 };
 use pki::{
-    KeyAlgorithm, PathError, RevocationPolicy, RevocationReason, Usage,
+    KeyAlgorithm, PathError, RevocationReason, Usage,
     trust::files::{certificates_pem, read_certificates},
     verify_participant, verify_revocation,
 };
@@ -37,7 +37,7 @@ fn issue(
 }
 
 fn verdict(folder: &CertificateFolder, path: &[Vec<u8>]) -> Result<(), PathError> {
-    let store = folder.trust().unwrap().trust_store(CONSORTIUM, RevocationPolicy::default()).unwrap();
+    let store = trust_store(&folder.trust().unwrap());
     store.verify(path, LATER, Usage::ClientAuth).map(|_| ())
 }
 

@@ -2,7 +2,7 @@
 //! backup.
 #![allow(clippy::unwrap_used)]
 
-use crate::consortium::{CONSORTIUM, Issuing, NOW, identity, root};
+use crate::consortium::{CONSORTIUM, Issuing, NOW, identity, root, trust_store};
 use ca::{
     CertificateFolder, KeyPair, Possession, RenewalError, RevokedSerial,
     holder::request::make_request,
@@ -11,8 +11,7 @@ use ca::{
 };
 use ledger_classes::primitives::time::Time;
 use pki::{
-    CertificateId, CertificateRequest, KeyAlgorithm, KeyId, LeafClaims, RevocationPolicy, RevocationReason, Serial,
-    TrustStore,
+    CertificateId, CertificateRequest, KeyAlgorithm, KeyId, LeafClaims, RevocationReason, Serial, TrustStore,
     limits::EARLIER_CRLS_MAX,
     trust::{
         bundle::TrustBundle,
@@ -185,7 +184,7 @@ fn a_folder_from_a_backup_is_heard_and_takes_no_revocation_back() {
     for name in &names {
         folder.issue(name, key().public(), &LeafOptions::default(), NOW).unwrap();
     }
-    let store = folder.trust().unwrap().trust_store(CONSORTIUM, RevocationPolicy::default()).unwrap();
+    let store = trust_store(&folder.trust().unwrap());
     let issuer = KeyId::of_certificate(&folder.authority_certificate("north").unwrap()).unwrap();
     let revoked = || store.revocation().current().list(&issuer).unwrap().len();
     let learn = |folder: &CertificateFolder| {
@@ -221,10 +220,7 @@ fn what_a_newer_list_leaves_out_is_kept_with_it() {
         let entries: Vec<RevokedSerial> = entries.collect();
         north.authority.issue_crl(&entries, number, NOW, NOW.plus_millis(30 * DAY_MS)).unwrap()
     };
-    let open = |crls: &[Vec<u8>]| {
-        let bundle = TrustBundle { crls: crls.to_vec(), ..bundle.clone() };
-        bundle.trust_store(CONSORTIUM, RevocationPolicy::default()).unwrap()
-    };
+    let open = |crls: &[Vec<u8>]| trust_store(&TrustBundle { crls: crls.to_vec(), ..bundle.clone() });
     let is_revoked =
         |store: &TrustStore, name: u8| store.revocation().is_revoked(&CertificateId { issuer, serial: named(name) });
     let kept = |store: &TrustStore| store.revocation().current().ders().map(<[u8]>::to_vec).collect::<Vec<_>>();

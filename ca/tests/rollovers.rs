@@ -2,7 +2,7 @@
 //! makes of the links.
 #![allow(clippy::unwrap_used)]
 
-use crate::consortium::{CONSORTIUM, NOW, identity};
+use crate::consortium::{CONSORTIUM, NOW, identity, trust_store};
 use ca::{
     CertificateFolder, Credentials, KeyPair, Keyring, PassphraseSource,
     limits::DAY_MS,
@@ -15,7 +15,7 @@ use ca::{
 };
 use ledger_classes::primitives::time::Time;
 use pki::{
-    KeyAlgorithm, PathError, RevocationPolicy, RevocationReason, Usage,
+    KeyAlgorithm, PathError, RevocationReason, Usage,
     trust::{
         bundle::TrustBundle,
         files::{certificates_pem, read_certificates},
@@ -48,7 +48,7 @@ fn issue(dir: &Path, folder: &CertificateFolder, name: &str, now: Time) -> Crede
 
 /// What a peer that has the folder says to a path.
 fn verdict(trust: &TrustBundle, path: &[Vec<u8>], at: Time) -> Result<(), PathError> {
-    let store = trust.trust_store(CONSORTIUM, RevocationPolicy::default()).unwrap();
+    let store = trust_store(trust);
     store.verify(path, at, Usage::ClientAuth).map(|_| ())
 }
 

@@ -15,5 +15,4 @@ fuzz_target!(|octets: &[u8]| {
         let _ = verify_path(&path, &[anchor], None, at, Usage::ClientAuth);
     }
     let _ = pki::AuthorityScope::of_certificate(octets);
-    let _ = pki::x509::unsupported::of_certificate(octets);
 });

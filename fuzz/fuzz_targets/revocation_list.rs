@@ -8,5 +8,4 @@ const ISSUING: &[u8] = include_bytes!("../corpus/certificate/issuing");
 
 fuzz_target!(|octets: &[u8]| {
     let _ = RevocationList::verify_under(octets, ISSUING, PROFILE_ALGORITHMS);
-    let _ = pki::x509::unsupported::is_partial_crl(octets);
 });

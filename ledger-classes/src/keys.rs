@@ -35,7 +35,7 @@ mod strict_tests;
 mod tests;
 
 pub use address::{Address, ParseAddressError};
-pub use batch::{BATCH_ITEMS_MAX, BatchVerdict, GroupsVerdict, KeyCache, SignatureItem, verify_batch, verify_groups};
+pub use batch::{BATCH_ITEMS_MAX, KeyCache, SignatureItem, verify_batch, verify_groups};
 pub use signature::{Signature, SignatureError, verify};
 pub use signing::SigningKey;
 pub use strict::{StrictError, verify_strict};

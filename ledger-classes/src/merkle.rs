@@ -11,10 +11,7 @@ mod paths;
 mod tests;
 
 pub use compact::{CompactRange, Node};
-pub use paths::{
-    MerklePathError, consistency_path, consistency_path_from_nodes, inclusion_path, inclusion_path_from_nodes,
-    root_from_nodes,
-};
+pub use paths::{MerklePathError, inclusion_path, inclusion_path_from_nodes, root_from_nodes};
 
 use crate::primitives::hash::Hash;
 
@@ -105,6 +102,9 @@ pub fn verify_inclusion(root: &Hash, size: u64, index: u64, leaf_hash: &Hash, pa
 ///
 /// Equal sizes need equal roots and an empty path. Nothing is proven about a growing empty tree: `size1` 0 with
 /// another `size2` is refused, as the RFC demands 0 < size1.
+///
+/// No peer makes such paths: one header proves its whole past by inclusion. Programs that compare two headers of a channel
+/// judge theirs by this (`conformance merkle`).
 #[must_use]
 pub fn verify_consistency(size1: u64, size2: u64, root1: &Hash, root2: &Hash, path: &[Hash]) -> bool {
     if size1 == size2 {

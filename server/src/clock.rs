@@ -2,13 +2,13 @@
 
 use crate::limits::CLOCK_JUMP_MS;
 use channel_actors::ChannelHandle;
+use channel_actors::runtime::clock::{Clock as _, SystemClock};
 use ledger_classes::primitives::time::Time;
-use std::time::{Instant, SystemTime, UNIX_EPOCH};
+use std::time::Instant;
 
 /// The wall clock, in milliseconds. A clock before 1970 reads as 1970: every certificate is then not yet valid.
 pub fn now() -> Time {
-    let since = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
-    Time::from_millis(u64::try_from(since.as_millis()).unwrap_or(u64::MAX))
+    SystemClock.now()
 }
 
 /// The earliest time that a channel's next block may have: what the peer posts itself is valid from there, also on a

@@ -22,8 +22,12 @@ use ledger_classes::formats::transaction::Envelope;
 use ledger_classes::keys::SigningKey;
 use ledger_classes::primitives::hash::Hash;
 use ledger_classes::primitives::identity::Identity;
-use pki::{RevocationPolicy, RevocationReason, trust::tls::ExpectedServer};
+use pki::{
+    RevocationPolicy, RevocationReason, TrustBundle, TrustStore,
+    trust::tls::{ExpectedServer, server_verifier},
+};
 use reqwest::{Method, StatusCode};
+use rustls::ClientConfig;
 use server::{
     clock,
     peer::Peer,
@@ -94,13 +98,27 @@ impl Running {
     /// A plain HTTP client with the certificate of a profile, or with none.
     fn raw(&self, profile: Option<&Path>) -> reqwest::Client {
         let folder = profile.map_or_else(|| self.dir.join(ADMIN_PROFILE), Path::to_path_buf);
-        let credentials = Credentials::load(&folder).unwrap();
-        let trust = credentials.trust.trust_store("harbour.example", RevocationPolicy::default()).unwrap();
-        let own = profile.map(|_| credentials.own_certificate().unwrap());
-        let tls =
-            pki::trust::tls::client_config(own.map(|own| own as _), Arc::new(trust), ExpectedServer::Named).unwrap();
+        let tls = tls(&Credentials::load(&folder).unwrap(), profile.is_some());
         reqwest::Client::builder().tls_backend_preconfigured(tls).no_proxy().build().unwrap()
     }
+}
+
+/// TLS of a caller who trusts what a profile trusts, with its certificate or with none.
+fn tls(credentials: &Credentials, shown: bool) -> ClientConfig {
+    let TrustBundle { anchors, issuing, crls, .. } = credentials.trust.clone();
+    let trust = TrustStore::new("harbour.example", anchors, issuing, RevocationPolicy::default()).unwrap();
+    crls.iter().for_each(|crl| drop(trust.install_crl(crl).unwrap()));
+    let mut config = ClientConfig::builder_with_provider(Arc::new(rustls::crypto::ring::default_provider()))
+        .with_protocol_versions(&[&rustls::version::TLS13])
+        .unwrap()
+        .dangerous()
+        .with_custom_certificate_verifier(server_verifier(Arc::new(trust), ExpectedServer::Named))
+        .with_no_client_auth();
+    config.alpn_protocols = vec![b"http/1.1".to_vec()];
+    if shown {
+        config.client_auth_cert_resolver = credentials.own_certificate().unwrap();
+    }
+    config
 }
 
 fn key() -> SigningKey {
@@ -374,9 +392,7 @@ async fn mistakes_have_their_problem() {
 #[actix_web::test]
 async fn a_huge_body_is_refused_before_it_is_sent() {
     let running = start().await;
-    let trust = Credentials::load(&running.dir.join(ADMIN_PROFILE)).unwrap().trust;
-    let trust = trust.trust_store("harbour.example", RevocationPolicy::default()).unwrap();
-    let tls = pki::trust::tls::client_config(None, Arc::new(trust), ExpectedServer::Named).unwrap();
+    let tls = tls(&Credentials::load(&running.dir.join(ADMIN_PROFILE)).unwrap(), false);
     let name = rustls::pki_types::ServerName::try_from("localhost").unwrap();
     let mut session = rustls::ClientConnection::new(Arc::new(tls), name).unwrap();
     let address = running.peer.address();

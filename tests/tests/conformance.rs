@@ -9,7 +9,7 @@ use ledger_classes::formats::block::{Block, Seal, transaction_leaves};
 use ledger_classes::formats::config::{Approvals, ChannelConfig, Engine, Fees, Limits, OrderingPeer, Organization};
 use ledger_classes::formats::transaction::{Encoding, Envelope, Transaction, parse, verify_all};
 use ledger_classes::keys::{KeyCache, SigningKey};
-use ledger_classes::merkle::{consistency_path, inclusion_path, leaf_hash, root};
+use ledger_classes::merkle::{inclusion_path, leaf_hash, root};
 use ledger_classes::primitives::amount::Amount;
 use ledger_classes::primitives::codec;
 use ledger_classes::primitives::hash::{Hash, HexBytes};
@@ -147,7 +147,9 @@ fn merkle_proofs_are_judged() {
     let text = |hash: &Hash| STANDARD.encode(hash.0);
     let texts = |path: Vec<Hash>| path.iter().map(text).collect::<Vec<_>>();
     let (root1, root2) = (text(&root(&leaves[..6])), text(&root(&leaves)));
-    let (inclusion, consistency) = (inclusion_path(&leaves, 4).unwrap(), consistency_path(&leaves, 6).unwrap());
+    let inclusion = inclusion_path(&leaves, 4).unwrap();
+    // SUBPROOF of RFC 9162 §2.1.4.1.
+    let consistency = [4..6, 6..8, 0..4, 8..11].map(|range| root(&leaves[range])).to_vec();
     let inclusion = json!({"id": 0, "kind": "inclusion", "index": 4, "size": 11, "leaf_hash": text(&leaves[4]),
         "root": root2, "proof": texts(inclusion)});
     let consistency = json!({"id": 0, "kind": "consistency", "size1": 6, "size2": 11, "root1": root1, "root2": root2,

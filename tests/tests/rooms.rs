@@ -92,7 +92,7 @@ fn libraries_stay_in_their_rooms() {
         ("rcgen", &["ca"]),
         ("rpassword", &["server"]),
         ("rustls-webpki", &["pki", "tests"]),
-        ("x509-parser", &["pki", "client"]),
+        ("x509-parser", &["pki", "client", "tests"]),
         ("reqwest", &["client"]),
         ("twox-hash", &["channel-actors", "tests"]),
         ("tokio", &["channel-actors", "client", "demo", "load-tests", "server"]),

@@ -109,7 +109,7 @@ impl CertificateFolder {
         })?;
         let alternative_names = &terms.alternative_names;
         let request = LeafRequest { identity, public_key, alternative_names, validity };
-        let leaf = authority.issue_leaf_with_serial(&request, serial.clone())?;
+        let leaf = authority.issue_leaf(&request, serial.clone())?;
         let file = self.directory.join("issued").join(format!("{serial}.pem"));
         let path = match database.authorities().get(name) {
             Some(record) if record.issuer != record.name => vec![leaf.clone(), authority.certificate().to_vec()],

@@ -4,7 +4,9 @@
 use ca::{Authority, KeyPair, LeafRequest, Validity, limits::DAY_MS};
 use ledger_classes::primitives::identity::Identity;
 use ledger_classes::primitives::time::Time;
-use pki::{AlternativeName, KeyAlgorithm};
+use pki::{
+    AlternativeName, KeyAlgorithm, RevocationPolicy, TrustBundle, TrustStore, trust::revocation::RevocationError,
+};
 use rcgen::{
     CertificateParams, DistinguishedName, DnType, ExtendedKeyUsagePurpose, IsCa, Issuer, KeyUsagePurpose, SanType,
     SerialNumber,
@@ -54,7 +56,7 @@ impl Issuing {
             _ => Vec::new(),
         };
         let request = LeafRequest { identity, public_key: key.public(), alternative_names: &names, validity: days(90) };
-        self.authority.issue_leaf(&request).unwrap()
+        self.authority.issue_leaf(&request, Authority::draw_serial().unwrap()).unwrap()
     }
 
     /// A leaf of a client as the authority would make it, but for one change.
@@ -78,6 +80,18 @@ pub fn leaf_params(uri: &str) -> CertificateParams {
     params.extended_key_usages = vec![ExtendedKeyUsagePurpose::ClientAuth];
     params.subject_alt_names = vec![SanType::URI(uri.try_into().unwrap())];
     params
+}
+
+/// A trust store with all that a bundle has in force.
+pub fn trust_store(bundle: &TrustBundle) -> TrustStore {
+    let TrustBundle { anchors, issuing, crls, .. } = bundle.clone();
+    let store = TrustStore::new(CONSORTIUM, anchors, issuing, RevocationPolicy::default()).unwrap();
+    for crl in &crls {
+        // One that a newer one has made needless.
+        let needless = store.install_crl(crl).err();
+        assert!(needless.as_ref().is_none_or(RevocationError::is_needless), "{needless:?}");
+    }
+    store
 }
 
 pub fn date(time: Time) -> time::OffsetDateTime {

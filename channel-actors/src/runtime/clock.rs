@@ -1,4 +1,4 @@
-//! The only place where this room reads the wall clock. Cores get "now" as an argument.
+//! The wall clock of a peer: the one place where it is read. Cores get "now" as an argument.
 
 use ledger_classes::primitives::time::Time;
 use std::time::{SystemTime, UNIX_EPOCH};

@@ -6,6 +6,8 @@
 //! quick-repair commits are two-phase, so that reopening after a crash does not walk the file); after the first failed
 //! write nothing is written again.
 //! The tables and their records are in `store/log/tables.rs`.
+//! Ours (decision 43): redb keeps the tables; what stands above it makes one sync of a small block's commit, and halts one
+//! channel for a record that cannot be read.
 
 pub(in crate::store) mod record;
 pub(in crate::store) mod tables;
@@ -27,20 +29,17 @@ use redb::{Database, ReadableDatabase as _};
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError, RwLock};
 
-/// Bytes that one answer of [`Log::blocks`] gathers at most, its first block aside.
-const BLOCKS_ANSWER_BYTES_MAX: usize = 64 * 1024 * 1024;
-
 /// The open log of a channel.
 pub(super) struct Log {
     database: RwLock<Option<Database>>,
-    /// Its lock makes the one writer.
+    /// Serializes writers.
     writer: Mutex<Writer>,
-    /// What the tables do not hold yet.
+    /// Blocks that the tables do not hold yet.
     tail: RwLock<Tail>,
     /// Blocks on disk: the next height.
     size: AtomicU64,
     latch: Arc<Latch>,
-    /// The pages that its database keeps.
+    /// Memory of the database's page cache.
     _cache: Counted,
 }
 
@@ -195,26 +194,6 @@ impl Log {
         self.below_tip(height, |tables| tables.header_hash(height))
     }
 
-    /// Blocks from `from` on, in order.
-    pub(super) fn blocks(&self, from: u64, limit: usize) -> Result<Vec<Bytes>, StoreError> {
-        let end = self.size().min(from.saturating_add(limit as u64));
-        if from >= end {
-            return Ok(Vec::new());
-        }
-        self.answer(|| {
-            let (tables, mut blocks, mut bytes) = (self.tables()?, Vec::new(), 0);
-            for height in from..end {
-                let block = tables.block(height)?;
-                bytes += block.len();
-                if bytes > BLOCKS_ANSWER_BYTES_MAX && !blocks.is_empty() {
-                    break;
-                }
-                blocks.push(block);
-            }
-            Ok(blocks)
-        })
-    }
-
     /// The tree over all header hashes on disk.
     pub(super) fn history(&self) -> CompactRange {
         lock(&self.writer).history.clone()
@@ -250,11 +229,6 @@ impl Log {
     /// Inclusion path of header hash `index` among the first `size`.
     pub(super) fn history_path(&self, size: u64, index: u64) -> Result<Vec<Hash>, StoreError> {
         self.in_tree(size, |node| merkle::inclusion_path_from_nodes(size, index, node))
-    }
-
-    /// Proof that the first `first` header hashes are a prefix of the first `second`.
-    pub(super) fn history_consistency(&self, first: u64, second: u64) -> Result<Vec<Hash>, StoreError> {
-        self.in_tree(second, |node| merkle::consistency_path_from_nodes(first, second, node))
     }
 
     /// Puts the newest blocks into the tables and releases the files. The write-ahead log stays if that fails.

@@ -75,12 +75,6 @@ impl ChannelStore {
         Self::create_on(&Directory(directory.as_ref().to_owned()), options)
     }
 
-    /// Opens a store. A state file that is missing or broken is begun afresh ([`Self::state_height`] is `None`
-    /// then), the broken one set aside as `state.redb.broken-N`; a log that does not agree with itself is an error.
-    pub fn open(directory: impl AsRef<Path>, options: StoreOptions) -> Result<Self, StoreError> {
-        Self::open_on(&Directory(directory.as_ref().to_owned()), options)
-    }
-
     /// Opens a store only to look at it, wherever it can be read: no file changes, and what is written stays in memory.
     /// A state that is missing or broken is empty here. The second value is why it is broken, if it is. Nobody may have
     /// the store open: nothing keeps them from each other.
@@ -98,7 +92,8 @@ impl ChannelStore {
         Self::join(log, files, options, latch)
     }
 
-    /// [`Self::open`] on files of any kind.
+    /// Opens a store. A state file that is missing or broken is begun afresh ([`Self::state_height`] is `None`
+    /// then), the broken one set aside as `state.redb.broken-N`; a log that does not agree with itself is an error.
     pub fn open_on(files: &dyn StoreFiles, options: StoreOptions) -> Result<Self, StoreError> {
         // Before anything is written: a summary is never older than the log.
         files.forget_summary()?;
@@ -161,11 +156,6 @@ impl ChannelStore {
         self.0.log.header_hash(height)
     }
 
-    /// Up to `limit` blocks from `from` on, in order. Fewer when they pass 64 MiB; at least one if there is one.
-    pub fn blocks(&self, from: u64, limit: usize) -> Result<Vec<Bytes>, StoreError> {
-        self.0.log.blocks(from, limit)
-    }
-
     /// The RFC 9162 tree over all header hashes, ready to append to.
     pub fn history(&self) -> CompactRange {
         self.0.log.history()
@@ -189,11 +179,6 @@ impl ChannelStore {
     /// RFC 9162 §2.1.3: path of the header hash at `index` in the tree of the first `size`.
     pub fn history_path(&self, size: u64, index: u64) -> Result<Vec<Hash>, StoreError> {
         self.0.log.history_path(size, index)
-    }
-
-    /// RFC 9162 §2.1.4: proof that the tree of `first` header hashes is a prefix of that of `second`.
-    pub fn history_consistency(&self, first: u64, second: u64) -> Result<Vec<Hash>, StoreError> {
-        self.0.log.history_consistency(first, second)
     }
 
     /// Makes the writes and transactions (id, index in the block) of a block on disk visible, all at once.
@@ -234,16 +219,6 @@ impl ChannelStore {
     /// Bytes that wait for the next checkpoint, about.
     pub fn waiting_bytes(&self) -> usize {
         self.0.state.waiting_bytes()
-    }
-
-    /// How much waits for the next checkpoint.
-    pub fn pressure(&self) -> Pressure {
-        self.0.state.pressure()
-    }
-
-    /// Whether somebody should call [`Self::checkpoint`].
-    pub fn checkpoint_due(&self) -> bool {
-        self.pressure() >= Pressure::CheckpointDue
     }
 
     /// Writes what was applied so far to the state file; returns the height it reflects then. Appending, applying

@@ -348,7 +348,7 @@ pub fn verify_screened<R>(
     mut screen: impl FnMut(&ParsedTransaction) -> Result<(), R>,
 ) -> Vec<Result<VerifiedTransaction, (Hash, Unverified<R>)>> {
     let first: Vec<SignatureItem<'_>> = parsed.iter().filter_map(|one| one.signature_items().next()).collect();
-    let valid = keys::verify_batch(&first, seed, keys).valid;
+    let valid = keys::verify_batch(&first, seed, keys);
     drop(first);
     let wrong = |one: &ParsedTransaction, place: usize| {
         let address = one.envelope.signatures[place].key.address();
@@ -370,7 +370,7 @@ pub fn verify_screened<R>(
     if !others.is_empty() {
         // Another batch is another combination.
         let seed = Hash::plain(&[&seed]).0;
-        for (number, place) in whose.into_iter().zip(keys::verify_groups(&others, seed, keys).wrong) {
+        for (number, place) in whose.into_iter().zip(keys::verify_groups(&others, seed, keys)) {
             refused[number] = place.and_then(|place| wrong(&parsed[number], place + 1));
         }
     }

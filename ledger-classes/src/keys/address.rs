@@ -25,9 +25,6 @@ impl Address {
     /// All zero: nobody's.
     pub const ZERO: Self = Self([0; 20]);
 
-    /// Characters of an address as text.
-    pub const TEXT_LEN: usize = 42;
-
     /// The first 20 bytes of a hash under one of the address tags of [`crate::primitives::hash::Tag`].
     pub fn from_hash(hash: Hash) -> Self {
         let mut bytes = [0; 20];
@@ -116,7 +113,7 @@ mod tests {
     #[test]
     fn a_wrong_digit_or_a_wrong_case_is_refused() {
         for text in &EIP_55[4..] {
-            for place in 2..Address::TEXT_LEN {
+            for place in 2..text.len() {
                 let digit = text.as_bytes()[place];
                 let with = |digit: u8| {
                     let mut text = text.as_bytes().to_vec();

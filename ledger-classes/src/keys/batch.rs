@@ -135,56 +135,40 @@ pub struct SignatureItem<'a> {
     pub signature: &'a Signature,
 }
 
-/// The outcome of [`verify_batch`].
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
-#[must_use]
-pub struct BatchVerdict {
-    /// One verdict for each item, in the order of the items.
-    pub valid: Vec<bool>,
-    /// Batch equations evaluated.
-    pub batches: usize,
-    /// Times that a signature was checked, in a batch or singly. One for each item if all are valid.
-    pub checks: usize,
-}
-
-/// Verifies signatures of any schemes together: Ed25519 in batches of up to [`BATCH_ITEMS_MAX`], P-256 singly.
+/// Verifies signatures of any schemes together: Ed25519 in batches of up to [`BATCH_ITEMS_MAX`], P-256 singly. Returns
+/// whether each is valid, in the order of the items.
 ///
 /// `seed` must be unpredictable to those who send signatures and fresh for each call (this room draws no
 /// randomness): a batch is a random linear combination of its equations, and who knows the coefficients can
 /// choose invalid signatures whose errors cancel, so that the batch passes. The verdicts do not depend on the
 /// seed but with a probability of about 2^-128. Nor do they depend on what `keys` holds.
-pub fn verify_batch(items: &[SignatureItem<'_>], seed: [u8; 32], keys: &mut KeyCache) -> BatchVerdict {
+pub fn verify_batch(items: &[SignatureItem<'_>], seed: [u8; 32], keys: &mut KeyCache) -> Vec<bool> {
     let group_of = (0..items.len()).collect();
-    run(items, group_of, items.len(), seed, keys).verdict
-}
-
-/// The outcome of [`verify_groups`].
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
-#[must_use]
-pub struct GroupsVerdict {
-    /// For each group the place in it of a wrong signature that was found; `None` if all of it are valid.
-    pub wrong: Vec<Option<usize>>,
-    /// Times that a signature was checked.
-    pub checks: usize,
+    run(items, group_of, items.len(), seed, keys).valid
 }
 
 /// As [`verify_batch`], of groups that are good whole or not at all, such as a transaction's signatures: one in which a
-/// wrong signature was found costs no further check.
-pub fn verify_groups(groups: &[Vec<SignatureItem<'_>>], seed: [u8; 32], keys: &mut KeyCache) -> GroupsVerdict {
+/// wrong signature was found costs no further check. Returns for each group the place in it of a wrong signature that was
+/// found; `None` if all of it are valid.
+pub fn verify_groups(groups: &[Vec<SignatureItem<'_>>], seed: [u8; 32], keys: &mut KeyCache) -> Vec<Option<usize>> {
+    run_groups(groups, seed, keys).wrong
+}
+
+/// Each wrong place is one within its group.
+pub(super) fn run_groups<'k>(groups: &[Vec<SignatureItem<'_>>], seed: [u8; 32], keys: &'k mut KeyCache) -> Work<'k> {
     let items: Vec<SignatureItem<'_>> = groups.iter().flatten().copied().collect();
     let numbers = groups.iter().enumerate();
     let group_of = numbers.flat_map(|(number, group)| std::iter::repeat_n(number, group.len())).collect();
-    let work = run(&items, group_of, groups.len(), seed, keys);
-    let mut begin = 0;
-    let wrong = groups.iter().zip(work.wrong).map(|(group, wrong)| {
-        let first = begin;
-        begin += group.len();
-        wrong.map(|place| place - first)
-    });
-    GroupsVerdict { wrong: wrong.collect(), checks: work.verdict.checks }
+    let mut work = run(&items, group_of, groups.len(), seed, keys);
+    let mut first = 0;
+    for (group, wrong) in groups.iter().zip(&mut work.wrong) {
+        *wrong = wrong.map(|place| place - first);
+        first += group.len();
+    }
+    work
 }
 
-fn run<'k>(
+pub(super) fn run<'k>(
     items: &[SignatureItem<'_>],
     group_of: Vec<usize>,
     groups: usize,
@@ -193,10 +177,12 @@ fn run<'k>(
 ) -> Work<'k> {
     let mut work = Work {
         random: ChaCha20Rng::from_seed(seed),
-        verdict: BatchVerdict { valid: vec![false; items.len()], ..BatchVerdict::default() },
+        valid: vec![false; items.len()],
         group_of,
         wrong: vec![None; groups],
         keys,
+        #[cfg(test)]
+        cost: Cost::default(),
     };
     let names: Vec<Option<Hash>> = items.iter().map(|item| work.keys.name_of(&[], item)).collect();
     // Alone there is nothing to combine it with.
@@ -204,7 +190,7 @@ fn run<'k>(
     let mut prepared = Vec::with_capacity(items.len().min(BATCH_ITEMS_MAX));
     for (place, item) in items.iter().enumerate() {
         if work.keys.knows(names[place]) {
-            work.verdict.valid[place] = true;
+            work.valid[place] = true;
             continue;
         }
         if alone {
@@ -223,7 +209,7 @@ fn run<'k>(
         }
     }
     work.settle(&prepared);
-    for (name, valid) in names.into_iter().zip(&work.verdict.valid) {
+    for (name, valid) in names.into_iter().zip(&work.valid) {
         if *valid {
             work.keys.remember(name);
         }
@@ -255,14 +241,27 @@ impl Equation {
     }
 }
 
-struct Work<'k> {
+pub(super) struct Work<'k> {
     random: ChaCha20Rng,
-    verdict: BatchVerdict,
+    /// Whether each item is valid.
+    pub(super) valid: Vec<bool>,
     /// The group of each item.
     group_of: Vec<usize>,
     /// For each group an item that is wrong, once one was found.
-    wrong: Vec<Option<usize>>,
+    pub(super) wrong: Vec<Option<usize>>,
     keys: &'k mut KeyCache,
+    #[cfg(test)]
+    pub(super) cost: Cost,
+}
+
+/// What was done, for tests that bound it.
+#[cfg(test)]
+#[derive(Clone, Copy, Debug, Default)]
+pub(super) struct Cost {
+    /// Batch equations evaluated.
+    pub(super) batches: usize,
+    /// Times that a signature was checked, in a batch or singly. One for each item if all are valid.
+    pub(super) checks: usize,
 }
 
 impl Work<'_> {
@@ -284,7 +283,7 @@ impl Work<'_> {
             return;
         }
         if items.len() > 1 && self.all_valid(items) {
-            items.iter().for_each(|item| self.verdict.valid[item.place] = true);
+            items.iter().for_each(|item| self.valid[item.place] = true);
         } else if items.len() > GROUP_ITEMS {
             items.chunks(GROUP_ITEMS).for_each(|group| self.settle(group));
         } else {
@@ -302,12 +301,15 @@ impl Work<'_> {
         if self.is_decided(place) {
             return;
         }
-        self.verdict.checks += 1;
-        self.verdict.valid[place] = match &item.key.0 {
+        #[cfg(test)]
+        {
+            self.cost.checks += 1;
+        }
+        self.valid[place] = match &item.key.0 {
             KeyBytes::Ed25519(key) => self.equation(key, item).is_some_and(|equation| equation.holds()),
             KeyBytes::EcdsaP256(_) => verify(item.key, item.message, item.signature),
         };
-        if !self.verdict.valid[place] {
+        if !self.valid[place] {
             self.wrong[self.group_of[place]] = Some(place);
         }
     }
@@ -315,8 +317,11 @@ impl Work<'_> {
     /// Whether a random linear combination of all equations holds:
     /// `[8]([-sum(z s)]B + sum([z]R) + sum([z k]A)) = 0`, each z of 128 bits. The terms of one key are one.
     fn all_valid(&mut self, items: &[Prepared<'_>]) -> bool {
-        self.verdict.batches += 1;
-        self.verdict.checks += items.len();
+        #[cfg(test)]
+        {
+            self.cost.batches += 1;
+            self.cost.checks += items.len();
+        }
         let mut base = Scalar::ZERO;
         let mut terms = Vec::with_capacity(items.len());
         let (mut scalars, mut points) =

@@ -1,7 +1,7 @@
 //! Forms of keys and signatures, refusals at registration, and single against batch on edge cases.
 #![allow(clippy::unwrap_used)]
 
-use super::batch::CACHED_KEYS_MAX;
+use super::batch::{CACHED_KEYS_MAX, Cost, run, run_groups};
 use super::*;
 use crate::primitives::codec::{decode, encode};
 use curve25519_dalek::{
@@ -220,7 +220,13 @@ fn s_beyond_the_order_is_refused() {
     }
     assert!(!verify(&key.public(), b"m", &signature));
     let item = SignatureItem { key: &key.public(), message: b"m", signature: &signature };
-    assert_eq!(verify_batch(&[item; 3], [0; 32], &mut KeyCache::default()).valid, [false; 3]);
+    assert_eq!(verify_batch(&[item; 3], [0; 32], &mut KeyCache::default()), [false; 3]);
+}
+
+/// [`verify_batch`], with what it cost.
+fn counted(items: &[SignatureItem<'_>], seed: [u8; 32], keys: &mut KeyCache) -> (Vec<bool>, Cost) {
+    let work = run(items, (0..items.len()).collect(), items.len(), seed, keys);
+    (work.valid, work.cost)
 }
 
 #[test]
@@ -236,13 +242,13 @@ fn one_bad_signature_rejects_itself_only_and_its_cost_is_told() {
     let items = |cases: &[(PublicKey, [u8; 8], Signature)]| -> Vec<bool> {
         let items: Vec<_> =
             cases.iter().map(|(key, message, signature)| SignatureItem { key, message, signature }).collect();
-        let verdict = verify_batch(&items, [9; 32], &mut KeyCache::default());
-        let bad = verdict.valid.iter().filter(|valid| !**valid).count();
+        let (valid, cost) = counted(&items, [9; 32], &mut KeyCache::default());
+        let bad = valid.iter().filter(|valid| !**valid).count();
         match bad {
-            0 => assert_eq!((verdict.batches, verdict.checks), (1500_usize.div_ceil(BATCH_ITEMS_MAX), 1500)),
-            _ => assert!(verdict.checks >= 1500 + 1024 && verdict.batches > 2),
+            0 => assert_eq!((cost.batches, cost.checks), (1500_usize.div_ceil(BATCH_ITEMS_MAX), 1500)),
+            _ => assert!(cost.checks >= 1500 + 1024 && cost.batches > 2),
         }
-        verdict.valid
+        valid
     };
     assert_eq!(items(&cases), vec![true; 1500]);
     for place in [0, 31, 32, 700, 1023] {
@@ -268,11 +274,11 @@ fn a_cache_that_remembers_knows_valid_signatures_again_and_no_others() {
     ];
     let mut keys = KeyCache::remembering();
     for checks in [8, 3 + 3, 3 + 3] {
-        let verdict = verify_batch(&items, [0; 32], &mut keys);
-        assert_eq!((verdict.valid, verdict.checks), (vec![true, false, false, false], checks));
+        let (valid, cost) = counted(&items, [0; 32], &mut keys);
+        assert_eq!((valid, cost.checks), (vec![true, false, false, false], checks));
     }
-    assert_eq!(verify_batch(&items[..1], [0; 32], &mut keys).checks, 0);
-    assert_eq!(verify_batch(&items[..1], [0; 32], &mut KeyCache::default()).checks, 1);
+    assert_eq!(counted(&items[..1], [0; 32], &mut keys).1.checks, 0);
+    assert_eq!(counted(&items[..1], [0; 32], &mut KeyCache::default()).1.checks, 1);
 }
 
 /// 32 wrong P-256 signatures in each transaction kept a channel busy for 16 s.
@@ -288,17 +294,19 @@ fn a_group_costs_no_more_checks_once_a_wrong_signature_is_found() {
             let signature = |right_one: &bool| if *right_one { &right } else { &wrong };
             group.iter().map(|one| SignatureItem { key: &p256, message: b"m", signature: signature(one) }).collect()
         };
-        let verdict = verify_groups(&[items(&group), items(&[true])], [9; 32], &mut KeyCache::default());
-        assert_eq!((verdict.checks, verdict.wrong), (checks + 1, vec![found, None]), "{group:?}");
+        let (groups, mut keys) = ([items(&group), items(&[true])], KeyCache::default());
+        let work = run_groups(&groups, [9; 32], &mut keys);
+        assert_eq!((work.cost.checks, work.wrong), (checks + 1, vec![found, None]), "{group:?}");
     }
     // In a batch that fails all are looked at together, and then not one by one.
     let key = SigningKey::from_seed(&[7; 32]);
     let (public, good) = (key.public(), key.sign(b"m"));
     let item = |signature| SignatureItem { key: &public, message: b"m", signature };
-    let verdict = verify_groups(&vec![vec![item(&wrong); 31]; 32], [9; 32], &mut KeyCache::default());
-    assert_eq!(verdict.wrong, [Some(0); 32]);
-    assert!(verdict.checks <= 3 * 31 * 32, "{}", verdict.checks);
-    assert_eq!(verify_groups(&[vec![item(&good); 31]], [9; 32], &mut KeyCache::default()).wrong, [None]);
+    let (groups, mut keys) = (vec![vec![item(&wrong); 31]; 32], KeyCache::default());
+    let work = run_groups(&groups, [9; 32], &mut keys);
+    assert_eq!(work.wrong, [Some(0); 32]);
+    assert!(work.cost.checks <= 3 * 31 * 32, "{:?}", work.cost);
+    assert_eq!(verify_groups(&[vec![item(&good); 31]], [9; 32], &mut KeyCache::default()), [None]);
 }
 
 /// One case for each kind of signature that could make a batch and a single verification disagree.
@@ -371,15 +379,15 @@ fn batches_agree_with_the_library_on_random_and_edge_cases() {
         let whole = library.verify(&mut random).is_ok();
         let items: Vec<_> =
             batch.iter().map(|(key, message, signature)| SignatureItem { key, message, signature }).collect();
-        let verdict = verify_batch(&items, std::array::from_fn(|_| random.next_u32() as u8), &mut cache);
+        let (valid, cost) = counted(&items, std::array::from_fn(|_| random.next_u32() as u8), &mut cache);
         let single: Vec<_> = batch.iter().map(|(key, message, signature)| verify(key, message, signature)).collect();
-        assert_eq!(verdict.valid, single, "CHANCERY_SEED={seed}, after {done} cases");
+        assert_eq!(valid, single, "CHANCERY_SEED={seed}, after {done} cases");
         for (item, single) in items.iter().zip(&single).take(small) {
-            let alone = verify_batch(std::slice::from_ref(item), [0; 32], &mut cache).valid;
+            let alone = verify_batch(std::slice::from_ref(item), [0; 32], &mut cache);
             assert_eq!(alone, [*single], "CHANCERY_SEED={seed}, alone, after {done} cases");
         }
         // One equation was enough exactly where it was enough for the library.
-        assert_eq!(verdict.checks == verdict.valid.len(), whole, "CHANCERY_SEED={seed}, after {done} cases");
+        assert_eq!(cost.checks == valid.len(), whole, "CHANCERY_SEED={seed}, after {done} cases");
         done += small as u64;
         *(if whole { &mut accepted } else { &mut refused }) += 1;
     }
@@ -430,7 +438,7 @@ proptest! {
         let items: Vec<_> =
             cases.iter().map(|(key, message, signature)| SignatureItem { key, message, signature }).collect();
         let single: Vec<_> = cases.iter().map(|(key, message, signature)| verify(key, message, signature)).collect();
-        prop_assert_eq!(verify_batch(&items, seed, &mut KeyCache::default()).valid, single);
+        prop_assert_eq!(verify_batch(&items, seed, &mut KeyCache::default()), single);
     }
 
     #[test]
@@ -446,9 +454,9 @@ proptest! {
             .iter()
             .map(|group| group.iter().map(|(key, message, signature)| SignatureItem { key, message, signature }).collect())
             .collect();
-        let verdict = verify_groups(&items, seed, &mut KeyCache::default());
-        prop_assert_eq!(verdict.wrong.len(), cases.len());
-        for (group, wrong) in cases.iter().zip(verdict.wrong) {
+        let wrong = verify_groups(&items, seed, &mut KeyCache::default());
+        prop_assert_eq!(wrong.len(), cases.len());
+        for (group, wrong) in cases.iter().zip(wrong) {
             let valid: Vec<bool> = group.iter().map(|(key, message, signature)| verify(key, message, signature)).collect();
             match wrong {
                 Some(place) => prop_assert!(!valid[place]),

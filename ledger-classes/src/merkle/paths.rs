@@ -6,10 +6,10 @@ use crate::primitives::hash::Hash;
 /// Why there is no path.
 #[derive(Clone, Copy, Debug, thiserror::Error, PartialEq, Eq)]
 pub enum MerklePathError {
-    /// The leaf, or the earlier tree, is not within the tree. Consistency needs 0 < size1 <= size2.
+    /// The leaf is not within the tree.
     #[error("{index} is not within a tree of {size} leaves")]
     OutOfBounds {
-        /// Index of the leaf, or size of the earlier tree.
+        /// Index of the leaf.
         index: u64,
         /// Leaves of the tree.
         size: u64,
@@ -27,12 +27,6 @@ pub enum MerklePathError {
 /// The path that proves leaf `index` (RFC 9162 §2.1.3.1). Hashes all leaves once.
 pub fn inclusion_path(leaf_hashes: &[Hash], index: u64) -> Result<Vec<Hash>, MerklePathError> {
     inclusion_path_from_nodes(leaf_hashes.len() as u64, index, subtrees(leaf_hashes))
-}
-
-/// The path that proves that the tree over the first `size1` leaves is the beginning of the tree over all
-/// (RFC 9162 §2.1.4.1); empty for equal sizes. Hashes all leaves once.
-pub fn consistency_path(leaf_hashes: &[Hash], size1: u64) -> Result<Vec<Hash>, MerklePathError> {
-    consistency_path_from_nodes(size1, leaf_hashes.len() as u64, subtrees(leaf_hashes))
 }
 
 /// Complete subtrees computed from the leaves they cover.
@@ -66,36 +60,6 @@ pub fn inclusion_path_from_nodes(
             path.push(range_hash(begin, middle, &node)?);
             begin = middle;
         }
-    }
-    path.reverse();
-    Ok(path)
-}
-
-/// As [`consistency_path`], from stored complete subtrees of a tree that has or had `size2` leaves.
-pub fn consistency_path_from_nodes(
-    size1: u64,
-    size2: u64,
-    node: impl Fn(u8, u64) -> Option<Hash>,
-) -> Result<Vec<Hash>, MerklePathError> {
-    if size1 == 0 || size1 > size2 {
-        return Err(MerklePathError::OutOfBounds { index: size1, size: size2 });
-    }
-    let mut path = Vec::new();
-    let (mut begin, mut end) = (0, size2);
-    // SUBPROOF of RFC 9162 §2.1.4.1 from the root down to the subtree that ends where the first tree ends.
-    while end != size1 {
-        let middle = begin + split(end - begin);
-        if size1 <= middle {
-            path.push(range_hash(middle, end, &node)?);
-            end = middle;
-        } else {
-            path.push(range_hash(begin, middle, &node)?);
-            begin = middle;
-        }
-    }
-    // A subtree that starts at leaf 0 is the whole first tree, whose root the verifier has.
-    if begin > 0 {
-        path.push(range_hash(begin, end, &node)?);
     }
     path.reverse();
     Ok(path)

@@ -1,25 +1,10 @@
 //! CAs and CRLs together: what somebody trusts, as files carry it.
 
 use crate::{
-    trust::{
-        files::{CERTIFICATE, CRL, CertificateFileError, TrustFile, TrustPart, write},
-        revocation::{RevocationError, RevocationPolicy},
-        store::{TrustError, TrustStore},
-    },
+    trust::files::{CERTIFICATE, CRL, CertificateFileError, TrustFile, TrustPart, write},
     x509::{certificate::Certificate, identifiers::KeyId},
 };
 use std::{fs, path::Path};
-
-/// Why a bundle makes no trust store.
-#[derive(Debug, thiserror::Error)]
-pub enum BundleError {
-    /// The CAs.
-    #[error("the CA certificates")]
-    Trust(#[from] TrustError),
-    /// A CRL.
-    #[error("a CRL")]
-    Revocation(#[from] RevocationError),
-}
 
 /// CAs and CRLs, as `ca.pem`, `issuing.pem` and `crl.pem` carry them. DER.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -96,19 +81,5 @@ impl TrustBundle {
         };
         self.anchors.retain(|der| !is_root(der));
         self.issuing.retain(|der| !is_root(der) && !is_below(der));
-    }
-
-    /// A trust store with everything in force.
-    pub fn trust_store(&self, consortium: &str, policy: RevocationPolicy) -> Result<TrustStore, BundleError> {
-        let store = TrustStore::new(consortium, self.anchors.clone(), self.issuing.clone(), policy)?;
-        for crl in &self.crls {
-            match store.install_crl(crl) {
-                // One that a newer one has made needless.
-                Ok(_) => {}
-                Err(error) if error.is_needless() => {}
-                Err(error) => return Err(error.into()),
-            }
-        }
-        Ok(store)
     }
 }

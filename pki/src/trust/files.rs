@@ -155,11 +155,6 @@ pub fn write_certificates(path: &Path, certificates: &[Vec<u8>]) -> Result<(), C
     write(path, CERTIFICATE, certificates)
 }
 
-/// Certificates of a PEM text, DER.
-pub fn certificates_of(text: &str) -> Result<Vec<Vec<u8>>, PemError> {
-    pem::read_all(text.as_bytes(), pem::CERTIFICATE)
-}
-
 /// Certificates as PEM text.
 pub fn certificates_pem(certificates: &[Vec<u8>]) -> String {
     certificates.iter().map(|der| pem::write(CERTIFICATE, der)).collect()

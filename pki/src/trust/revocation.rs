@@ -475,14 +475,11 @@ pub struct RevocationChange {
     pub early: Option<Time>,
 }
 
-type Listener = Arc<dyn Fn(&RevocationChange) + Send + Sync>;
-
 /// The revocation set in force: read without locks, replaced whole.
 #[derive(Default)]
 pub struct RevocationStore {
     set: ArcSwap<RevocationSet>,
     generation: AtomicU64,
-    listeners: Mutex<Vec<Listener>>,
     /// One for each issuer: a long list of one does not keep the lists of others waiting.
     installing: Mutex<BTreeMap<KeyId, Arc<Mutex<()>>>>,
     clock: Option<fn() -> Time>,
@@ -521,12 +518,6 @@ impl RevocationStore {
     pub fn answered(&self, certificates: impl IntoIterator<Item = CertificateId>) {
         let answered: Arc<HashSet<_>> = Arc::new(certificates.into_iter().collect());
         self.set.rcu(|set| RevocationSet { answered: Arc::clone(&answered), ..RevocationSet::clone(set) });
-    }
-
-    /// Calls `listener` after each installation, on the installing thread, before `install` returns. It must not
-    /// block and must not install lists itself: it hands the change to whoever owns connections and subscriptions.
-    pub fn on_change(&self, listener: impl Fn(&RevocationChange) + Send + Sync + 'static) {
-        self.listeners.lock().unwrap_or_else(PoisonError::into_inner).push(Arc::new(listener));
     }
 
     /// Puts a verified list in force. `None` if it is in force already. What one that is not newer revokes is revoked;
@@ -572,9 +563,6 @@ impl RevocationStore {
         }
         let generation = self.generation.fetch_add(1, Ordering::AcqRel) + 1;
         let revoked = revoked.into_iter().map(|serial| CertificateId { issuer, serial }).collect();
-        let change = RevocationChange { generation, revoked, early };
-        let listeners = self.listeners.lock().unwrap_or_else(PoisonError::into_inner).clone();
-        listeners.iter().for_each(|listener| listener(&change));
-        Ok(Some(change))
+        Ok(Some(RevocationChange { generation, revoked, early }))
     }
 }

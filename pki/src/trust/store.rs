@@ -110,12 +110,7 @@ impl TrustStore {
         &self.consortium
     }
 
-    /// The anchors in force, DER.
-    pub fn anchors(&self) -> Vec<Vec<u8>> {
-        self.authorities.load().anchors.clone()
-    }
-
-    /// The CRLs in force, and the hook for what they change.
+    /// The CRLs in force.
     pub const fn revocation(&self) -> &RevocationStore {
         &self.revocation
     }

@@ -7,12 +7,9 @@ use crate::trust::{path::Usage, revocation::RevocationStatusError, store::TrustS
 use ledger_classes::primitives::identity::Identity;
 use ledger_classes::primitives::time::Time;
 use rustls::{
-    CertificateError, ClientConfig, DigitallySignedStruct, DistinguishedName, Error, OtherError, PeerIncompatible,
-    ServerConfig, SignatureScheme,
-    client::{
-        ResolvesClientCert, Resumption,
-        danger::{HandshakeSignatureValid, ServerCertVerified, ServerCertVerifier},
-    },
+    CertificateError, DigitallySignedStruct, DistinguishedName, Error, OtherError, PeerIncompatible, ServerConfig,
+    SignatureScheme,
+    client::danger::{HandshakeSignatureValid, ServerCertVerified, ServerCertVerifier},
     crypto::{CryptoProvider, WebPkiSupportedAlgorithms, ring as provider, verify_tls13_signature},
     pki_types::{CertificateDer, ServerName, UnixTime},
     server::{
@@ -60,27 +57,7 @@ pub fn server_config(own: Arc<dyn ResolvesServerCert>, trust: Arc<TrustStore>) -
     Ok(config)
 }
 
-/// TLS for a client or for a peer that dials another; anonymous without `own`.
-pub fn client_config(
-    own: Option<Arc<dyn ResolvesClientCert>>,
-    trust: Arc<TrustStore>,
-    expected: ExpectedServer,
-) -> Result<ClientConfig, Error> {
-    let builder = ClientConfig::builder_with_provider(Arc::new(provider()))
-        .with_protocol_versions(&[&TLS13])?
-        .dangerous()
-        .with_custom_certificate_verifier(Arc::new(ServerVerifier { trust, expected }));
-    let mut config = match own {
-        Some(own) => builder.with_client_cert_resolver(own),
-        None => builder.with_no_client_auth(),
-    };
-    config.resumption = Resumption::disabled();
-    config.enable_early_data = false;
-    config.alpn_protocols = vec![ALPN.to_vec()];
-    Ok(config)
-}
-
-/// What judges a peer's certificate in a configuration of the caller's own.
+/// What judges a peer's certificate, for whoever dials one.
 pub fn server_verifier(trust: Arc<TrustStore>, expected: ExpectedServer) -> Arc<dyn ServerCertVerifier> {
     Arc::new(ServerVerifier { trust, expected })
 }

@@ -15,7 +15,7 @@ use crate::{
 };
 use ledger_classes::limits::CERTIFICATE_PATH_MAX;
 use ledger_classes::primitives::time::Time;
-use rustls::pki_types::{CertificateDer, ServerName, UnixTime};
+use rustls::pki_types::{CertificateDer, UnixTime};
 use std::{cell::RefCell, time::Duration};
 use webpki::{
     EndEntityCert, Error, ExtendedKeyUsageValidator, KeyPurposeIdIter, KeyUsage, VerifiedPath, anchor_from_trusted_cert,
@@ -178,26 +178,6 @@ impl ValidatedPath<'_> {
         let issuers = self.certificates.iter().skip(1).map(Certificate::key_id);
         let pairs = self.certificates.iter().zip(issuers);
         pairs.map(|(certificate, issuer)| CertificateId { issuer, serial: certificate.serial().clone() }).collect()
-    }
-
-    /// Whether the leaf is for a host name or an address (RFC 6125 §6.4): for TLS, and never for our identities.
-    pub fn answers_to(&self, name: &ServerName<'_>) -> bool {
-        let leaf = self.certificates.first().map(|leaf| CertificateDer::from(leaf.x509().as_raw()));
-        leaf.is_some_and(|leaf| {
-            EndEntityCert::try_from(&leaf).is_ok_and(|leaf| leaf.verify_is_valid_for_subject_name(name).is_ok())
-        })
-    }
-
-    /// Whether the leaf has this mail address: the local part octet by octet, the host whatever its letters' case
-    /// (RFC 5280 §7.5). For suites of other profiles: nobody here has one.
-    pub fn has_mailbox(&self, address: &str) -> bool {
-        let Some((local, host)) = address.rsplit_once('@') else { return false };
-        self.certificates.first().into_iter().flat_map(alternative_names).any(|name| match name {
-            GeneralName::RFC822Name(name) => name
-                .rsplit_once('@')
-                .is_some_and(|(local_part, domain)| local_part == local && domain.eq_ignore_ascii_case(host)),
-            _ => false,
-        })
     }
 
     /// Whether the leaf's key usage, if it has one, has all the bits of `flags` (RFC 5280 §4.2.1.3, bit 0 lowest).

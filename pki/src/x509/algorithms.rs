@@ -122,7 +122,3 @@ fn header(tag: u8, length: usize) -> Vec<u8> {
     let marker: &[u8] = if length < 0x80 { &[] } else { &[long] };
     [&[tag][..], marker, octets].concat()
 }
-
-/// RSA with SHA-2, from 2,048 bits. No profile of ours has it: NIST's test suite is written in it.
-pub static RSA_ALGORITHMS: &Algorithms =
-    &[ring::RSA_PKCS1_2048_8192_SHA256, ring::RSA_PKCS1_2048_8192_SHA384, ring::RSA_PKCS1_2048_8192_SHA512];

@@ -11,4 +11,3 @@ pub mod pkcs7;
 pub mod profile;
 pub mod public_key;
 pub mod request;
-pub mod unsupported;

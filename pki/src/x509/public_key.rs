@@ -103,14 +103,6 @@ impl PublicKey {
         &self.bytes
     }
 
-    /// 32 octets for Ed25519, the compressed SEC1 point of 33 octets for P-256 (SEC 1 §2.3.3).
-    pub fn compressed(&self) -> Vec<u8> {
-        match (self.algorithm, self.bytes.get(1..33), self.bytes.last()) {
-            (KeyAlgorithm::P256, Some(x), Some(last)) => [&[2 + (last & 1)], x].concat(),
-            _ => self.bytes.clone(),
-        }
-    }
-
     /// The DER SubjectPublicKeyInfo.
     pub fn spki(&self) -> Vec<u8> {
         [self.algorithm.spki_prefix(), &self.bytes].concat()

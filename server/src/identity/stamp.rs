@@ -1,11 +1,7 @@
 //! A file as far as a change of it shows without reading it.
 
-use std::{
-    fs, io,
-    os::unix::fs::MetadataExt as _,
-    path::Path,
-    time::{Duration, SystemTime},
-};
+use ledger_classes::primitives::time::Time;
+use std::{fs, io, os::unix::fs::MetadataExt as _, path::Path, time::Duration};
 
 /// File systems count time in steps; of two changes within one only the first shows.
 const STEP: Duration = Duration::from_secs(1);
@@ -33,10 +29,9 @@ impl Stamp {
     }
 
     /// Whether the file may change again without a trace in its stamp: so it must be read once more, later.
-    pub(crate) fn is_fresh(&self, now: SystemTime) -> bool {
+    pub(crate) fn is_fresh(&self, now: Time) -> bool {
         let (seconds, nanoseconds) = self.changed;
         let changed = Duration::new(seconds.unsigned_abs(), u32::try_from(nanoseconds).unwrap_or_default());
-        let now = now.duration_since(SystemTime::UNIX_EPOCH).unwrap_or_default();
-        now.abs_diff(changed) < STEP
+        Duration::from_millis(now.millis()).abs_diff(changed) < STEP
     }
 }

@@ -46,7 +46,7 @@ use pki::{
 use std::{
     path::{Path, PathBuf},
     sync::{Arc, Mutex, PoisonError},
-    time::{Instant, SystemTime},
+    time::Instant,
 };
 use tokio::sync::watch;
 
@@ -439,7 +439,7 @@ impl Trust {
 }
 
 fn fresh(stamps: &[(PathBuf, Stamp)]) -> bool {
-    let now = SystemTime::now();
+    let now = clock::now();
     stamps.iter().any(|(_, stamp)| stamp.is_fresh(now))
 }
 

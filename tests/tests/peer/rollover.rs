@@ -12,7 +12,8 @@ use client::retry::Retry;
 use client::submit::Wait;
 use ledger_classes::action::{Action, logs};
 use ledger_classes::primitives::hash::Hash;
-use pki::trust::files::{certificates_of, read_certificates};
+use pki::pem;
+use pki::trust::files::read_certificates;
 use serde_json::Value;
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -100,7 +101,7 @@ fn served(peer: &Peer) -> Vec<u8> {
         .stdin(Stdio::null())
         .output()
         .expect("openssl is installed");
-    certificates_of(&String::from_utf8_lossy(&shown.stdout)).expect("PEM")[1].clone()
+    pem::read_all(&shown.stdout, pem::CERTIFICATE).expect("PEM")[1].clone()
 }
 
 fn roots(profile: &Path) -> usize {

@@ -52,6 +52,11 @@ pub(crate) fn apply_standard(store: &ChannelStore, height: u64) {
     let _ = store.apply_writes(height, &standard_writes(height), &[(id(height), 0)]).unwrap();
 }
 
+/// Opens the store in a directory.
+pub(crate) fn open(directory: impl AsRef<Path>, options: StoreOptions) -> Result<ChannelStore, StoreError> {
+    ChannelStore::open_on(&Directory(directory.as_ref().to_owned()), options)
+}
+
 /// The database in a file of a store that is closed.
 pub(crate) fn database(directory: &Path, name: &str) -> redb::Database {
     let file = std::fs::OpenOptions::new().read(true).write(true).open(directory.join(name)).unwrap();

@@ -37,7 +37,7 @@ fn with_each_flip(
         bytes[at] ^= 1 << (flip % 8);
         both.iter().for_each(|(path, bytes)| fs::write(path, bytes).unwrap());
         fs::write(&path, &bytes).unwrap();
-        check(ChannelStore::open(directory.path(), options), at);
+        check(open(directory.path(), options), at);
     }
 }
 

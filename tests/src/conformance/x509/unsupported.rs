@@ -15,7 +15,7 @@ use x509_parser::{
 
 /// A feature of RFC 5280 that our profile does not have.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Unsupported {
+pub(super) enum Unsupported {
     /// Keys and signatures of RSA, with SHA-2.
     Rsa,
     /// Sound algorithms of no use here: P-521, SHA-512 under ECDSA, Ed448, ML-DSA.
@@ -34,7 +34,7 @@ pub enum Unsupported {
 
 impl Unsupported {
     /// The rule by which such things are refused.
-    pub const fn rule(self) -> &'static str {
+    pub(super) const fn rule(self) -> &'static str {
         match self {
             Self::Rsa => "RSA is not in our profile",
             Self::OtherAlgorithm => "the algorithm is not in our profile",
@@ -48,7 +48,7 @@ impl Unsupported {
 }
 
 /// Which of them a certificate uses. Bytes that are no certificate use none.
-pub fn of_certificate(der: &[u8]) -> Vec<Unsupported> {
+pub(super) fn of_certificate(der: &[u8]) -> Vec<Unsupported> {
     let Ok((_, certificate)) = X509Certificate::from_der(der) else { return Vec::new() };
     let algorithms = [
         certificate.signature_algorithm.algorithm.to_id_string(),
@@ -99,7 +99,7 @@ pub fn of_certificate(der: &[u8]) -> Vec<Unsupported> {
 }
 
 /// Whether a CRL is a delta or a part of a list.
-pub fn is_partial_crl(der: &[u8]) -> bool {
+pub(super) fn is_partial_crl(der: &[u8]) -> bool {
     let Ok((_, list)) = CertificateRevocationList::from_der(der) else { return false };
     let partial = [OID_X509_EXT_DELTA_CRL_INDICATOR, OID_X509_EXT_ISSUER_DISTRIBUTION_POINT];
     list.extensions().iter().any(|extension| partial.contains(&extension.oid))

@@ -353,7 +353,7 @@ async fn a_summary_that_disagrees_with_the_log_halts_the_channel_when_it_resumes
     let registry = peer.open(LONG);
     let channel = registry.create(config("main")).await.expect("made");
     registry.drain().await;
-    let store = ChannelStore::open(peer.path("main"), StoreOptions::default()).expect("opens");
+    let store = ChannelStore::open_on(&Directory(peer.path("main")), StoreOptions::default()).expect("opens");
     let tip = Tip { hash: Hash([9; 32]), ..channel.tip() };
     let config = channel.config().expect("known");
     close_for_suspension(
