@@ -1,11 +1,13 @@
 //! CRLs between peers: what one has learned, the others fetch or are given. A profile keeps those that it was given, too, in
 //! its folder `crls`, and talks to no peer that is revoked by them.
 
+pub use crate::trusted::FOLDER;
 use crate::{
     api::{AnswerTaken, CaAnswer, CrlTaken},
     connection::{Ask, Connection, JSON, OpenError, Options, RequestError},
     profile::Profile,
     retry::Retry,
+    trusted::{held, store},
 };
 use bytes::Bytes;
 use pki::{
@@ -13,15 +15,10 @@ use pki::{
     trust::{
         bundle::TrustBundle,
         files::{CertificateFileError, TrustPart},
-        revocation::RevocationPolicy,
-        store::{Acceptable, TrustError, TrustStore, acceptable},
+        store::{Acceptable, acceptable},
     },
 };
 use reqwest::Method;
-use std::path::Path;
-
-/// Where a profile keeps CRLs, with the CAs that have signed them.
-pub const FOLDER: &str = "crls";
 
 /// Why CRLs are not brought up to date.
 #[derive(Debug, thiserror::Error)]
@@ -35,36 +32,6 @@ pub enum RefreshError {
     /// They cannot be kept.
     #[error("the CRLs")]
     Kept(#[from] CertificateFileError),
-}
-
-/// What a profile's folder holds of CAs and CRLs beside `ca.pem`. What cannot be read is nothing: whom it would revoke is the
-/// peers' business, too.
-fn held(directory: &Path) -> TrustBundle {
-    let mut held = TrustBundle::load(directory).unwrap_or_default();
-    held.extend(TrustBundle::load(&directory.join(FOLDER)).unwrap_or_default());
-    held
-}
-
-/// Whom a profile trusts, by these roots: with the CRLs that it has. Without one nobody is revoked.
-pub(crate) fn trust(profile: &Profile, roots: &[Vec<u8>]) -> Result<TrustStore, Option<TrustError>> {
-    let mut held = held(&profile.directory);
-    let own = profile.credential.iter().flat_map(|credential| credential.path().iter().skip(1));
-    held.add(TrustPart::Issuing, own.map(|der| der.to_vec()).collect());
-    store(profile, roots, &held)
-}
-
-fn store(profile: &Profile, roots: &[Vec<u8>], held: &TrustBundle) -> Result<TrustStore, Option<TrustError>> {
-    let Acceptable { anchors, issuing, refused } = acceptable(&profile.consortium, roots, &held.issuing);
-    if anchors.is_empty() {
-        return Err(refused.into_iter().next().map(|(_, why)| why));
-    }
-    let policy = RevocationPolicy { accept_missing: true, accept_expired: true };
-    let store = TrustStore::new(&profile.consortium, anchors, issuing, policy)?.with_clock(crate::now);
-    for crl in &held.crls {
-        // Of a CA that is not known here, or an older one.
-        let _ = store.install_crl(crl);
-    }
-    Ok(store)
 }
 
 /// Fetches CRLs from the profile's peer, and from the others that it has talked to: who is revoked does not hand out the

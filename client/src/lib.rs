@@ -10,6 +10,7 @@ pub mod api;
 pub mod certificate;
 pub mod connection;
 pub mod crl;
+mod error;
 pub mod fork;
 pub mod keys;
 pub mod known;
@@ -22,8 +23,10 @@ pub mod retry;
 pub mod seen;
 mod shared_stream;
 pub mod sse;
+mod streams;
 pub mod submit;
 pub mod subscribe;
+mod trusted;
 pub mod verify;
 pub mod window;
 

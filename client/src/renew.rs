@@ -179,7 +179,7 @@ fn check_path(profile: &Profile, current: &Credential, path: &[CertificateDer<'_
     let ca = profile.directory.join("ca.pem");
     let anchors = std::fs::read(&ca).map_err(|source| RenewError::File { path: ca, source })?;
     let mut anchors: Vec<Vec<u8>> = certificates(&anchors)?.iter().map(|der| der.to_vec()).collect();
-    let revoked = crate::crl::trust(profile, &anchors).ok();
+    let revoked = crate::trusted::trust(profile, &anchors).ok();
     let revoked = revoked.as_ref().map(|store| store.revocation().current());
     let policy = RevocationPolicy { accept_missing: true, accept_expired: true };
     let lists = revoked.as_deref().map(|lists| (lists, policy));

@@ -13,16 +13,17 @@ use crate::api::{
 };
 use crate::connection::{Connection, RequestError};
 use crate::retry::jitter;
+use crate::streams::{Answers, Live, OfChannel, Posting, Waiting, lock};
 use crate::submit::SubmitError;
 use bytes::Bytes;
 use ledger_classes::formats::transaction::Envelope;
 use reqwest::{Body, Response};
 use std::collections::HashMap;
 use std::io;
-use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
-use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
+use std::sync::atomic::Ordering;
+use std::sync::{Arc, Mutex};
 use std::time::Duration;
-use tokio::sync::{OwnedSemaphorePermit, Semaphore, mpsc, oneshot};
+use tokio::sync::{Semaphore, mpsc, oneshot};
 
 /// Bytes of a line: a receipt with as many events as there may be.
 const LINE_BYTES_MAX: usize = 64 * 1024 * 1024;
@@ -30,49 +31,6 @@ const LINE_BYTES_MAX: usize = 64 * 1024 * 1024;
 const PIECE_BYTES: usize = 64 * 1024;
 /// A peer says that it is there every ten seconds.
 const QUIET_MAX: Duration = Duration::from_secs(30);
-
-/// The streams of a connection, by channel.
-#[derive(Debug, Default)]
-pub(crate) struct Streams {
-    channels: Mutex<HashMap<String, Arc<OfChannel>>>,
-    /// The peer has none.
-    unknown: AtomicBool,
-}
-
-#[derive(Debug, Default)]
-struct OfChannel {
-    /// Transactions that are being submitted.
-    posting: AtomicUsize,
-    live: Mutex<Option<Live>>,
-    opening: tokio::sync::Mutex<()>,
-}
-
-/// Those who wait for an outcome, by number; nothing once the stream has ended.
-type WaitingFor = Arc<Mutex<Option<HashMap<u64, Waiting>>>>;
-
-#[derive(Debug)]
-struct Waiting {
-    told: oneshot::Sender<Outcome>,
-    _credit: OwnedSemaphorePermit,
-}
-
-/// An open stream. What is read of it holds all but the sender, so that it ends with the connection.
-#[derive(Clone, Debug)]
-struct Live {
-    frames: mpsc::UnboundedSender<Vec<u8>>,
-    numbers: Arc<AtomicU64>,
-    /// Bytes of the largest item that the peer takes. A larger one would end the stream for everybody.
-    item_bytes_max: usize,
-    answers: Answers,
-}
-
-#[derive(Clone, Debug)]
-struct Answers {
-    waiting: WaitingFor,
-    credits: Arc<Semaphore>,
-    /// Why the peer has ended it.
-    ended: Arc<OnceLock<Problem>>,
-}
 
 /// What a try on a stream came to.
 enum Tried {
@@ -96,41 +54,6 @@ fn ended(problem: Option<&Problem>) -> Tried {
         }
         // The certificate's, the channel's or the peer's: it holds for all.
         Some(problem) => Tried::Failed(RequestError::Problem(Box::new(problem.clone()))),
-    }
-}
-
-fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
-    mutex.lock().unwrap_or_else(PoisonError::into_inner)
-}
-
-/// Counts who posts.
-pub(crate) struct Posting(Arc<OfChannel>);
-
-impl Streams {
-    /// Somebody posts on a channel until what is returned is dropped.
-    pub(crate) fn posting(&self, channel: &str) -> Posting {
-        let of = Arc::clone(lock(&self.channels).entry(channel.to_owned()).or_default());
-        of.posting.fetch_add(1, Ordering::AcqRel);
-        Posting(of)
-    }
-}
-
-impl Posting {
-    /// Whether a stream is worth it.
-    fn goes_by_stream(&self) -> bool {
-        self.0.posting.load(Ordering::Acquire) > 1 || self.0.open().is_some()
-    }
-}
-
-impl Drop for Posting {
-    fn drop(&mut self) {
-        self.0.posting.fetch_sub(1, Ordering::AcqRel);
-    }
-}
-
-impl OfChannel {
-    fn open(&self) -> Option<Live> {
-        lock(&self.live).clone().filter(|live| lock(&live.answers.waiting).is_some())
     }
 }
 

@@ -7,6 +7,7 @@ use ledger_classes::formats::block::{receipt_leaves, transaction_leaves};
 use ledger_classes::formats::config::{ChannelConfig, Engine, OrderingPeer, Organization};
 use ledger_classes::formats::detail::Detail;
 use ledger_classes::formats::outcome::ResultCode;
+use ledger_classes::formats::proof::Proof;
 use ledger_classes::formats::proof::{
     Evidence, LaterHeader, ReceiptProof, TransactionProof, Trust, TrustLink, TrustRoot,
 };

@@ -17,6 +17,7 @@
 //! Never here: where pages are kept, what a key means.
 
 mod bucket;
+mod marks;
 mod nodes;
 mod page;
 mod parts;

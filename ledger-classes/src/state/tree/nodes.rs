@@ -2,12 +2,12 @@
 //! with what was set since.
 
 use super::bucket::{Bucket, Entry, Set, parts};
+use super::marks::Marks;
 use super::page::{BUCKET_KEYS, Below, Page, Pages, Place, STRIDE};
 use super::{EMPTY, PART_BITS, joined};
 use crate::primitives::hash::Hash;
 use crate::state::view::ReadError;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
 
 /// Changes whose ways are fetched from memory at once: what they lead through fits the cache of a core.
 const FETCHED_AT_ONCE: usize = 256;
@@ -67,45 +67,6 @@ pub(super) struct Many {
     /// Those of it that no page takes over.
     bytes_needed: u64,
     marks: Marks,
-}
-
-/// What the pages have of something.
-#[derive(Debug, Default)]
-struct Marks {
-    /// It is there as it is, with all that is below.
-    saved: AtomicBool,
-    /// There may be pages where none belongs: at its place if it is a node, below if it is a bucket.
-    leftovers: bool,
-}
-
-impl Clone for Marks {
-    fn clone(&self) -> Self {
-        Self { saved: AtomicBool::new(self.is_saved()), leftovers: self.leftovers }
-    }
-}
-
-impl Marks {
-    /// Of what comes in place of something of the same kind.
-    fn after(&self) -> Self {
-        Self { saved: AtomicBool::new(false), leftovers: self.leftovers && !self.is_saved() }
-    }
-
-    /// Of what comes in place of something of the other kind.
-    fn other() -> Self {
-        Self { saved: AtomicBool::new(false), leftovers: true }
-    }
-
-    fn read() -> Self {
-        Self { saved: AtomicBool::new(true), leftovers: false }
-    }
-
-    fn is_saved(&self) -> bool {
-        self.saved.load(Ordering::Acquire)
-    }
-
-    fn set_saved(&self) {
-        self.saved.store(true, Ordering::Release);
-    }
 }
 
 impl Many {
@@ -216,7 +177,7 @@ impl Tree {
 
     /// Of entries in order, all of them below the place.
     fn of(place: &Place, entries: &[Entry], leftovers: bool) -> Self {
-        let marks = Marks { saved: AtomicBool::new(false), leftovers };
+        let marks = Marks::unsaved(leftovers);
         if entries.len() <= BUCKET_KEYS {
             return Self::few(Bucket::of(entries), marks, None);
         }
@@ -542,7 +503,7 @@ impl Tree {
                 let loaded = parts.0.loaded() + parts.1.loaded();
                 let (bytes, bytes_needed) =
                     (parts.0.bytes() + parts.1.bytes(), parts.0.bytes_needed() + parts.1.bytes_needed());
-                let marks = Marks { saved: AtomicBool::new(many.marks.is_saved()), leftovers: many.marks.leftovers };
+                let marks = many.marks.clone();
                 let Many { hash, keys, .. } = **many;
                 Self::Many(Arc::new(Many {
                     left: parts.0,
