@@ -6,6 +6,7 @@
 
 use super::{KeyBytes, PublicKey, Signature, verify};
 use crate::primitives::hash::Hash;
+use crate::primitives::pause;
 use curve25519_dalek::{
     constants::ED25519_BASEPOINT_POINT,
     edwards::{CompressedEdwardsY, EdwardsPoint},
@@ -269,6 +270,7 @@ impl Work<'_> {
     /// The equation of an item. `None` where A or R is no point, or s is not below the group's order: such a signature
     /// is not valid.
     fn equation(&mut self, key: &[u8; 32], item: &SignatureItem<'_>) -> Option<Equation> {
+        pause::steps(pause::SIGNATURE_STEPS);
         let (nonce, s) = item.signature.0.split_first_chunk::<32>()?;
         let s = Option::from(Scalar::from_canonical_bytes(s.try_into().ok()?))?;
         let key_point = self.keys.point(key)?;
@@ -302,6 +304,7 @@ impl Work<'_> {
         if self.is_decided(place) {
             return;
         }
+        pause::steps(pause::SINGLE_STEPS);
         self.verdict.checks += 1;
         self.verdict.valid[place] = match &item.key.0 {
             KeyBytes::Ed25519(key) => self.equation(key, item).is_some_and(|equation| equation.holds()),
