@@ -14,7 +14,7 @@
 
 use crate::limits::{CROWD_SHARE, LOUD_NICE, LOUD_SHARE, SPAN};
 use crate::runtime::asker::Asker;
-use crate::runtime::tasks::{Tasks, give_way, words};
+use crate::runtime::tasks::{Tasks, give_way, gives_way, words};
 use ledger_classes::primitives::hash::Hash;
 use std::cell::Cell;
 use std::collections::{HashMap, VecDeque};
@@ -394,6 +394,9 @@ impl PoolShared {
                 }
             }
             LOOKS.set(None);
+            if gives_way() {
+                std::thread::yield_now();
+            }
             ended = Some(Ended { channel, caller, took: used().saturating_sub(before) });
         }
     }

@@ -7,6 +7,7 @@
 
 use crate::limits::{TASK_PAUSE_MAX, TASK_PAUSE_MIN, TASK_PROVEN, TASK_RESTARTS_MAX};
 use actix::ArbiterHandle;
+use ledger_classes::primitives::pause::pause_by;
 use std::any::Any;
 use std::cell::Cell;
 use std::collections::BTreeMap;
@@ -283,9 +284,13 @@ pub async fn blocking<T: Send + 'static>(work: impl FnOnce() -> T + Send + 'stat
 }
 
 /// From now on this thread gives way to others of the peer who want a processor too: each 5 of `nice` leave it a third of
-/// the share. Where the system does not know that of threads, it is like others.
+/// the share, and in the middle of long work it offers its processor, which it would keep for some milliseconds else from
+/// one that wakes up. Where the system does not know priorities of threads, it is like others but for that.
 pub(crate) fn give_way(nice: i32) {
     GIVES_WAY.set(nice > 0);
+    if nice > 0 {
+        pause_by(std::thread::yield_now);
+    }
     // On Linux a thread's own matter. Without the right to it the work is only less polite.
     #[cfg(target_os = "linux")]
     if let Err(error) = rustix::process::nice(nice) {

@@ -14,8 +14,10 @@ pub(in crate::store) mod tables;
 pub(in crate::store) mod wal;
 
 use super::error::{Latch, StoreError};
+use super::file::backend::Backend;
 use super::file::checksums;
 use super::file::directory::{StoreFiles, catching, open_database, open_error, release, says_corrupt};
+use super::file::throttle::{Paced, PacedBackend};
 use super::lock::{lock, read, write};
 use super::log::record::BlockRecord;
 use super::log::tables::{Newest, Tables, Tail, corrupt, history_of, initialise, reading, write_blocks};
@@ -52,7 +54,8 @@ struct Writer {
 impl Log {
     /// Initialises an empty log.
     pub(super) fn create(files: &dyn StoreFiles, options: StoreOptions, latch: Arc<Latch>) -> Result<Self, StoreError> {
-        let pages = checksums::open_anyway(files.create_log()?).map_err(StoreError::disk("making the log"))?;
+        let pages = checksums::open_anyway(in_pieces(files.create_log()?, options))
+            .map_err(StoreError::disk("making the log"))?;
         let wal = Wal::create(files.wal(), options.wal_bytes_max)?;
         let cache = files.memory().caches.grant(options.log_cache_bytes);
         let database = open_database(pages, cache.bytes()).map_err(|error| open_error("log.redb", error))?;
@@ -67,7 +70,7 @@ impl Log {
         if backend.len().is_ok_and(|bytes| bytes <= checksums::PAGE_BYTES) {
             return corrupt("the file holds nothing");
         }
-        let pages = checksums::open_anyway(backend).map_err(reading("opening the log"))?;
+        let pages = checksums::open_anyway(in_pieces(backend, options)).map_err(reading("opening the log"))?;
         let cache = files.memory().caches.grant(options.log_cache_bytes);
         let database = open_database(pages, cache.bytes()).map_err(|error| match says_corrupt(&error) {
             true => StoreError::Corrupt(error.to_string()),
@@ -258,6 +261,11 @@ impl Drop for Log {
         let database = self.database.get_mut().unwrap_or_else(PoisonError::into_inner);
         release("log.redb", database.take());
     }
+}
+
+/// Its file, of which a large block goes to the disk in pieces.
+fn in_pieces(backend: Backend, options: StoreOptions) -> Backend {
+    Box::new(PacedBackend(Paced::unrested(backend, options.piece_bytes)))
 }
 
 /// Puts what a write-ahead log held into the tables. Returns the history with it.

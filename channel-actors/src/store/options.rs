@@ -18,9 +18,9 @@ pub struct StoreOptions {
     /// are told to wait for it ([`Pressure::Wait`]). Fewer while other stores have much of
     /// [`StoreMemory::writes`](crate::runtime::memory::StoreMemory::writes).
     pub dirty_bytes_max: usize,
-    /// Bytes that a checkpoint writes before it waits until they are on the disk, and then for as long again: so many
-    /// may be before another channel's block in the disk's queue, some milliseconds' worth.
-    pub checkpoint_piece_bytes: usize,
+    /// Bytes that are written before it is waited until they are on the disk: so many of this channel may be before another
+    /// one's block in the disk's queue. A checkpoint then rests for as long again.
+    pub piece_bytes: usize,
     /// Milliseconds after the last checkpoint at which one is due, if anything was applied. Bounds replay.
     pub checkpoint_interval_ms: u64,
 }
@@ -34,7 +34,7 @@ impl Default for StoreOptions {
             tree_bytes: 160 * MIB,
             wal_bytes_max: MIB / 2,
             dirty_bytes_max: 64 * MIB,
-            checkpoint_piece_bytes: MIB,
+            piece_bytes: MIB / 2,
             checkpoint_interval_ms: 10_000,
         }
     }

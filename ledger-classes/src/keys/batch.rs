@@ -6,6 +6,7 @@
 
 use super::{KeyBytes, PublicKey, Signature, verify};
 use crate::primitives::hash::Hash;
+use crate::primitives::pause;
 use curve25519_dalek::{
     constants::ED25519_BASEPOINT_POINT,
     edwards::{CompressedEdwardsY, EdwardsPoint},
@@ -268,6 +269,7 @@ impl Work<'_> {
     /// The equation of an item. `None` where A or R is no point, or s is not below the group's order: such a signature
     /// is not valid.
     fn equation(&mut self, key: &[u8; 32], item: &SignatureItem<'_>) -> Option<Equation> {
+        pause::steps(pause::SIGNATURE_STEPS);
         let (nonce, s) = item.signature.0.split_first_chunk::<32>()?;
         let s = Option::from(Scalar::from_canonical_bytes(s.try_into().ok()?))?;
         let key_point = self.keys.point(key)?;
@@ -301,6 +303,7 @@ impl Work<'_> {
         if self.is_decided(place) {
             return;
         }
+        pause::steps(pause::SINGLE_STEPS);
         #[cfg(test)]
         {
             self.cost.checks += 1;

@@ -1,6 +1,7 @@
 //! SHA-256 over `tag ‖ 0x00 ‖ bytes`, one ASCII tag a use, so that no hash of one kind is ever one of another.
 
 use crate::primitives::codec::{Decode, Encode};
+use crate::primitives::pause;
 use serde::{Deserialize, Deserializer, Serialize, Serializer, de::Error as _};
 use sha2::{Digest as _, Sha256, block_api::compress256};
 use std::fmt;
@@ -145,6 +146,7 @@ impl Hash {
     }
 
     fn of_state(state: [u32; 8]) -> Self {
+        pause::steps(1);
         let mut hash = Self::ZERO;
         for (bytes, word) in hash.0.as_chunks_mut().0.iter_mut().zip(state) {
             *bytes = word.to_be_bytes();

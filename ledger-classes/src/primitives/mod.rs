@@ -7,5 +7,6 @@ pub mod codec;
 pub mod hash;
 pub mod identity;
 pub mod json;
+pub mod pause;
 pub mod time;
 pub mod words;

@@ -12,7 +12,7 @@ use crate::report::Measured;
 use crate::workload::{EncodedBatch, Pattern, Workload};
 use client::connection::Connection;
 use ledger_classes::primitives::hash::Hash;
-use std::future::Future;
+use std::future::{Future, poll_fn};
 use std::path::Path;
 use std::time::Duration;
 
@@ -51,7 +51,12 @@ pub(super) fn giving_way<T: Send + 'static>(
     let body = move || {
         // A machine that does not know priorities of threads measures more of the noise than of the peer.
         let _ = rustix::process::nice(NOISE_NICE);
-        block_on(work)
+        let mut work = Box::pin(work);
+        block_on(poll_fn(move |context| {
+            // A thread that works keeps its processor for some milliseconds from one that wakes up, whatever its priority.
+            std::thread::yield_now();
+            work.as_mut().poll(context)
+        }))
     };
     let thread = std::thread::Builder::new().name("noise".into()).spawn(body);
     thread.map_err(|source| LoadError::file(Path::new("a thread"), source))

@@ -356,7 +356,7 @@ fn a_thread_knows_whether_it_gives_way() {
     for (nice, gives) in [(0, false), (5, true)] {
         let pool = WorkPool::giving_way(&Tasks::default(), "test", 1, nice).expect("threads");
         let (told, tell) = mpsc::channel();
-        pool.run(Hash::ZERO, crate::runtime::tasks::gives_way, move |said| told.send(said).expect("the test waits"));
+        pool.run(Hash::ZERO, gives_way, move |said| told.send(said).expect("the test waits"));
         assert_eq!(tell.recv_timeout(ms(60_000)), Ok(Ok(gives)));
     }
 }

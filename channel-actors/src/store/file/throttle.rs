@@ -1,9 +1,12 @@
-//! How a checkpoint goes to the disk: in pieces with pauses, so that blocks of this channel and of others wait behind
-//! some milliseconds' worth of it, and not behind all.
+//! How much goes to the disk at a time: what is large, in pieces, each synced before the next is written, so that a small
+//! sync of another channel waits behind one piece of it, and not behind all. A checkpoint rests between its pieces, too:
+//! nobody waits for it.
 //!
-//! Always: after a sync that failed nothing is written and nothing synced, whatever redb makes of the error.
-//! Never here: a pause while redb holds a lock that readers want. It writes in the middle of its work, too, which is
-//! only counted; the pauses are between insertions ([`Paced::rest`]) and within the commit, which holds none.
+//! Always: after a sync that failed nothing is written and nothing synced, whatever redb makes of the error. A piece that is
+//! on the disk early is what a power loss may leave of any write that was not synced: what is durable is decided by the last
+//! sync, as if there were no pieces.
+//! Never here: a pause of a checkpoint while redb holds a lock that readers want. It writes in the middle of its work, too,
+//! which is only counted; the pauses are between insertions ([`Paced::rest`]) and within the commit, which holds none.
 
 use crate::limits::CHECKPOINT_PAUSE_MAX;
 use crate::store::file::backend::Backend;
@@ -12,7 +15,7 @@ use redb::StorageBackend;
 use std::io;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 /// A file that is written at a pace.
 #[derive(Debug)]
@@ -20,6 +23,8 @@ pub(in crate::store) struct Paced {
     backend: Backend,
     /// Bytes of a piece.
     piece: usize,
+    /// How long it rests after a piece at most.
+    pause_max: Duration,
     /// Bytes since the last sync.
     written: AtomicUsize,
     committing: AtomicBool,
@@ -28,9 +33,16 @@ pub(in crate::store) struct Paced {
 }
 
 impl Paced {
+    /// Of checkpoints.
     pub(in crate::store) fn new(backend: Backend, piece: usize) -> Arc<Self> {
         let (written, committing, failed) = Default::default();
-        Arc::new(Self { backend, piece, written, committing, failed })
+        Arc::new(Self { backend, piece, pause_max: CHECKPOINT_PAUSE_MAX, written, committing, failed })
+    }
+
+    /// Of a log: somebody waits for each block, so there is no pause.
+    pub(in crate::store) fn unrested(backend: Backend, piece: usize) -> Arc<Self> {
+        let (written, committing, failed) = (AtomicUsize::default(), AtomicBool::new(true), AtomicBool::default());
+        Arc::new(Self { backend, piece, pause_max: Duration::ZERO, written, committing, failed })
     }
 
     /// Once a piece is written, waits until it is on the disk, and then for as long again.
@@ -40,7 +52,9 @@ impl Paced {
         }
         let begun = Instant::now();
         self.sync()?;
-        std::thread::park_timeout(begun.elapsed().min(CHECKPOINT_PAUSE_MAX));
+        if !self.pause_max.is_zero() {
+            std::thread::park_timeout(begun.elapsed().min(self.pause_max));
+        }
         Ok(())
     }
 
@@ -89,13 +103,18 @@ impl StorageBackend for PacedBackend {
     }
 
     fn write(&self, offset: u64, data: &[u8]) -> io::Result<()> {
-        self.0.check()?;
-        self.0.backend.write(offset, data)?;
-        self.0.written.fetch_add(data.len(), Ordering::Relaxed);
-        match self.0.committing.load(Ordering::Relaxed) {
-            true => self.0.rest(),
-            false => Ok(()),
+        let mut at = offset;
+        // A page with a large value is longer than a piece.
+        for part in data.chunks(self.0.piece.max(1)) {
+            self.0.check()?;
+            self.0.backend.write(at, part)?;
+            self.0.written.fetch_add(part.len(), Ordering::Relaxed);
+            if self.0.committing.load(Ordering::Relaxed) {
+                self.0.rest()?;
+            }
+            at += part.len() as u64;
         }
+        Ok(())
     }
 
     fn close(&self) -> io::Result<()> {
@@ -142,6 +161,30 @@ mod tests {
         backend.write(0, &[1; PIECE - 1]).unwrap();
         paced.rest().unwrap();
         assert_eq!(syncs(), 5, "its own syncs count, too");
+    }
+
+    #[test]
+    fn what_is_longer_than_a_piece_is_written_and_synced_by_pieces() {
+        let machine = Machine::default();
+        machine.arm(0, Fault::Read, u64::MAX, 0);
+        let backend = PacedBackend(Paced::unrested(machine.create_log().unwrap(), PIECE));
+        let count = |fault| machine.operations(0, fault);
+        let page: Vec<u8> = (0..3 * PIECE + 512).map(|at| (at / 512) as u8).collect();
+        backend.write(512, &page).unwrap();
+        assert_eq!((count(Fault::Write), count(Fault::Sync)), (4, 3), "the rest waits for more, or for its own sync");
+        backend.write(0, &[7; 512]).unwrap();
+        backend.sync_data().unwrap();
+        assert_eq!((count(Fault::Write), count(Fault::Sync)), (5, 4));
+        let mut found = vec![0; page.len()];
+        backend.read(512, &mut found).unwrap();
+        assert_eq!(found, page);
+        // The second of three pieces is not known to be on the disk: the third one is not written.
+        machine.arm(0, Fault::Sync, 1, 0);
+        assert!(backend.write(0, &[8; 3 * PIECE]).is_err() && machine.fired());
+        machine.mend();
+        assert_eq!((count(Fault::Write), count(Fault::Sync)), (2, 2));
+        assert!(backend.write(0, &[9]).is_err() && backend.sync_data().is_err());
+        assert_eq!((count(Fault::Write), count(Fault::Sync)), (2, 2));
     }
 
     #[test]

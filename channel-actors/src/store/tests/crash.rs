@@ -15,7 +15,7 @@ pub(super) fn options(random: &mut Random) -> StoreOptions {
         log_cache_bytes,
         state_cache_bytes,
         wal_bytes_max,
-        checkpoint_piece_bytes: [1 << 12, 1 << 16, 1 << 20][random.below(3)],
+        piece_bytes: [1 << 12, 1 << 16, 1 << 20][random.below(3)],
         checkpoint_interval_ms: u64::MAX,
         tree_bytes: [0, 1 << 20][random.below(2)],
         ..StoreOptions::default()

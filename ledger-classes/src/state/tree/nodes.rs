@@ -330,9 +330,9 @@ impl Tree {
                 let before = if few.marks.is_saved() { Some(0) } else { few.touched };
                 let touched = before.zip(sets).map(|(before, now)| before | now);
                 let marks = few.marks.after();
-                if sets.is_some()
-                    && let Some(few) = Arc::get_mut(few)
-                {
+                if sets.is_some() {
+                    // What somebody else has, as a checkpoint does, is copied as it is: to put it together anew costs more.
+                    let few = Arc::make_mut(few);
                     few.hash = few.bucket.set(changes);
                     (few.marks, few.touched) = (marks, touched);
                     return;
