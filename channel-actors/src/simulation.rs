@@ -20,6 +20,7 @@ mod file;
 mod ledger;
 mod random;
 mod several;
+mod skew;
 mod world;
 
 pub use crate::runtime::mutants::Mutant;
@@ -66,6 +67,7 @@ impl Mutant {
             Self::RecordedBeforeSync => "recorded-before-sync",
             Self::DiscardForgets => "discard-forgets",
             Self::WitnessAlone => "witness-alone",
+            Self::ClockNotAsked => "clock-not-asked",
             Self::CreditKept => "credit-kept",
             Self::ChecksumUnchecked => "checksum-unchecked",
         }

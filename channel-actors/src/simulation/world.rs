@@ -260,7 +260,7 @@ impl World {
         let (credits, quota) = (place.credits.clone(), place.quota.clone());
         let engine: Box<dyn OrderingEngine> = match self.fickle {
             true => Box::new(Fickle::new(key, self.random.below(usize::MAX) as u64, self.discards.clone())),
-            false => Box::new(Solo::new(key)),
+            false => Box::new(Solo),
         };
         let machine = ChannelMachine::new(&opened, engine, proposer, 2, self.checkpoint_interval_ms);
         let mut channel = ChannelLoop::new(machine, Arc::new(place), Desk::at(self.clock.wall()));
