@@ -18,6 +18,10 @@ pub const MAILBOX: usize = 1_024;
 pub const UNSENT_MAX: usize = 4_096;
 /// Bytes of them.
 pub const UNSENT_BYTES_MAX: usize = 64 * 1024 * 1024;
+
+/// How far a valid block of another peer's may be ahead of this peer's clock, milliseconds: up to here it is accepted when the
+/// clock arrives, beyond it is not accepted. A block that is final is not asked.
+pub const AHEAD_MS_MAX: u64 = 5_000;
 /// What a thread takes of a channel's mail before others have it.
 pub const TURN_LETTERS_MAX: usize = 64;
 /// Transactions of a block up to which the thread that has brought it so far goes on with it: waking another one takes as

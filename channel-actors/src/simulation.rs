@@ -20,6 +20,7 @@ mod file;
 mod ledger;
 mod random;
 mod several;
+mod skew;
 mod world;
 
 pub use crate::runtime::mutants::Mutant;
@@ -66,6 +67,7 @@ impl Mutant {
             Self::RecordedBeforeSync => "recorded-before-sync",
             Self::DiscardForgets => "discard-forgets",
             Self::WitnessAlone => "witness-alone",
+            Self::ClockNotAsked => "clock-not-asked",
             Self::CreditKept => "credit-kept",
             Self::ChecksumUnchecked => "checksum-unchecked",
         }
@@ -94,6 +96,8 @@ pub enum FaultKind {
     FailedSync,
     /// One bit of what is read of log, state or write-ahead log is wrong, once or each time that it is read.
     Misread,
+    /// A read of log or state fails.
+    FailedRead,
     /// A bit of what was acknowledged rots on the disk.
     Rot,
     /// The clock is set, ahead or back.
@@ -108,7 +112,7 @@ pub enum FaultKind {
 
 impl FaultKind {
     /// All of them.
-    pub const ALL: [Self; 12] = [
+    pub const ALL: [Self; 13] = [
         Self::PowerLoss,
         Self::Kill,
         Self::SlowDisk,
@@ -116,6 +120,7 @@ impl FaultKind {
         Self::NoRoom,
         Self::FailedSync,
         Self::Misread,
+        Self::FailedRead,
         Self::Rot,
         Self::ClockJump,
         Self::Overload,
@@ -125,7 +130,7 @@ impl FaultKind {
 
     /// Whether a channel may halt for it.
     const fn may_halt(self) -> bool {
-        matches!(self, Self::NoRoom | Self::FailedSync | Self::Misread | Self::Panic)
+        matches!(self, Self::NoRoom | Self::FailedSync | Self::Misread | Self::FailedRead | Self::Panic)
     }
 }
 
@@ -136,7 +141,7 @@ pub struct Report {
     pub blocks: u64,
     /// Transactions in these blocks.
     pub transactions: u64,
-    /// Faults by kind.
+    /// Faults that came about, by kind.
     pub faults: BTreeMap<FaultKind, u64>,
     /// Rots that were an error by name; the others were healed by a second copy, or of bytes that say nothing.
     pub rots_named: u64,

@@ -108,7 +108,7 @@ impl Bench {
 
 /// Appends a block to a log and applies it.
 pub(crate) fn persist(store: &ChannelStore, block: &ExecutedBlock, seal: Seal) {
-    execute::append(store, block, seal).expect("appends");
+    execute::append(store, block, block.with_seal(seal)).expect("appends");
     let _ = execute::apply(store, block).expect("applies");
 }
 

@@ -1,6 +1,6 @@
 //! What the number `rules` of a channel's configuration names, so that formats can grow after they are kept: the actions and
-//! changes, result codes, encodings of payloads, signature schemes, engines, contracts, witness policies, path rules and
-//! budgets in force. `docs/formats/rules.txt` lists what came with which number.
+//! changes, result codes with their details, events, encodings of payloads, signature schemes, engines, contracts, witness
+//! policies, path rules and budgets in force. `docs/formats/rules.txt` lists what came with which number.
 //!
 //! Relations that always hold: whatever a block does is judged by the number in force at it, and a change that raises the
 //! number by the one that it raises; what a later number brings is refused until then, also inside of an action that is
@@ -10,7 +10,9 @@
 
 mod since;
 
-pub(crate) use since::action_since;
+#[cfg(test)]
+pub(crate) use since::with_later;
+pub(crate) use since::{action_since, code_since, detail_since, event_since};
 pub use since::{is_ahead, since};
 
 use crate::formats::config::{Engine, Witnesses};

@@ -1,5 +1,5 @@
-//! How long proofs are on a channel with many changes of the largest configuration: makes such a channel in memory and prints
-//! a JSON line for each kind of change.
+//! How long proofs are on a channel with many changes of the largest configuration, of transactions and of the state (what is
+//! there, what is absent): makes such a channel in memory and prints a JSON line for each kind of change.
 //!
 //! ```sh
 //! cargo run --release -p tests --example proof_sizes -- 4096
@@ -18,7 +18,8 @@ use ledger_classes::formats::config::{
 };
 use ledger_classes::formats::detail::PathRefusal;
 use ledger_classes::formats::proof::{
-    Evidence, LaterHeader, Proof, ReceiptProof, TransactionProof, Trust, TrustLink, TrustRoot, part,
+    Evidence, LaterHeader, Proof, ReceiptProof, StateEvidence, StateProof, TransactionProof, Trust, TrustLink,
+    TrustRoot, part,
 };
 use ledger_classes::formats::receipt::Receipt;
 use ledger_classes::formats::rights::{Grant, Grantee, Right};
@@ -34,7 +35,7 @@ use ledger_classes::primitives::time::Time;
 use ledger_classes::state::keyspace;
 use ledger_classes::state::participant::{CertificatePaths, CertifiedIdentity, PathRules, possession_message};
 use ledger_classes::state::tree::NoPages;
-use ledger_classes::state::view::{MemoryState, Writes};
+use ledger_classes::state::view::{MemoryState, ReadView as _, Writes};
 use serde_json::json;
 use std::sync::Arc;
 
@@ -234,6 +235,19 @@ impl Maker {
     }
 }
 
+impl Maker {
+    /// The proof of what a key has in the state that the last block leaves.
+    fn state_proof(&self, key: &[u8]) -> StateProof {
+        let tip = &self.last.0;
+        let above = self.history.above(&self.state, &NoPages, &OnePath).unwrap();
+        let path = above.tree.prove(&NoPages, &tip.blinder(), key).unwrap().encode();
+        let value = self.state.get(key).unwrap().map(|value| HexBytes(value.to_vec()));
+        let (key, path) = (HexBytes(key.to_vec()), HexBytes(path));
+        let state = StateEvidence { header: part(&tip.header), seal: part(&tip.seal), key, value, path };
+        StateProof { version: 1, trust: Trust { genesis: self.root.clone(), links: self.links.clone() }, state }
+    }
+}
+
 fn main() {
     let changes: u64 = std::env::args().nth(1).map_or(4_096, |text| text.parse().unwrap());
     let bytes = |value: serde_json::Value| value.to_string().len();
@@ -263,9 +277,15 @@ fn main() {
         for proof in [&last, &early] {
             proof.verify(Some(maker.channel())).unwrap();
         }
+        let there = maker.state_proof(&keyspace::log("sizes", maker.last.0.header.height, 0, 0));
+        let absent = maker.state_proof(&keyspace::asset("none"));
+        for (proof, is_there) in [(&there, true), (&absent, false)] {
+            assert_eq!(proof.verify(Some(maker.channel())).unwrap().value.is_some(), is_there);
+        }
         let line = json!({
             "changes": changes, "of": kind, "configuration_bytes": largest, "links": maker.links.len(),
             "proof_bytes": bytes(json!(last)), "proof_of_the_first_tied_to_the_last_bytes": bytes(json!(early)),
+            "state_proof_bytes": bytes(json!(there)), "absence_proof_bytes": bytes(json!(absent)),
             "way_bytes": bytes(json!(last.trust)),
         });
         println!("{line}");

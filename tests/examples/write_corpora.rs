@@ -5,11 +5,12 @@
 //! cargo run -p tests --example write_corpora -- fuzz/corpus
 //! ```
 
+use channel_actors::pipeline::said::Said;
 use ledger_classes::action::{Action, assets, logs};
 use ledger_classes::chain::{self, Draft, ExecutedBlock, History};
 use ledger_classes::execution::ConfigRecord;
 use ledger_classes::formats::blinding::{Blinded, BlindingSeed};
-use ledger_classes::formats::block::{Block, Header, Seal, receipt_leaves, transaction_leaves};
+use ledger_classes::formats::block::{Batch, Block, Header, Seal, receipt_leaves, transaction_leaves};
 use ledger_classes::formats::config::{Approvals, ChannelConfig, Engine, Fees, Limits, OrderingPeer, Organization};
 use ledger_classes::formats::proof::{
     EventProof, Evidence, LaterHeader, Proof, ReceiptProof, TransactionProof, Trust, TrustLink, TrustRoot, part,
@@ -239,4 +240,10 @@ fn main() {
     write("channel_config/trade", &json(&config()));
     write("channel_config/binary", &codec::encode(&config()));
     write("record/config", &to_value(&ConfigRecord::first(config())));
+
+    let leaves = transaction_leaves(&last.transactions).expect("they begin as envelopes do");
+    let (batch, envelopes) = (Batch::of(address(200), 7, &leaves), last.transactions.to_vec());
+    let signed = batch.witness(&key(200), &genesis.hash());
+    write("said/asks", &Said::Asks { batch: batch.clone(), envelopes }.encode());
+    write("said/vouches", &Said::Vouches { batch, signed }.encode());
 }

@@ -4,6 +4,7 @@
 mod folders;
 mod wal;
 
+use channel_actors::pipeline::said::Said;
 use client::api::{Batch, BatchAnswer, CutError, Cutter, Form, Outcome, StreamFrame, StreamLine, read_submission};
 use client::sse;
 use ledger_classes::execution::{ConfigRecord, apps, assets, channel, contracts, logs};
@@ -47,6 +48,7 @@ pub const DECODERS: &[Decoder] = &[
     ("ocsp", ocsp_messages),
     ("proof", proof),
     ("record", record),
+    ("said", said),
     ("server_sent_events", server_sent_events),
     ("submissions", submissions),
     ("state_proof", state_proof),
@@ -227,6 +229,16 @@ pub fn record(bytes: &[u8]) {
     stored::<contracts::ContractVersion>(bytes);
     stored::<contracts::InstanceRecord>(bytes);
     stored::<logs::LogRecord>(bytes);
+}
+
+/// What another peer says about witnesses.
+pub fn said(bytes: &[u8]) {
+    if let Ok(said) = Said::decode(bytes) {
+        assert_eq!(said.encode(), bytes, "a second form");
+        if let Said::Asks { envelopes, .. } = said {
+            envelopes.iter().for_each(|envelope| drop(one_form::<Envelope>(envelope)));
+        }
+    }
 }
 
 /// A stream of events: however it is cut, the same frames come out.

@@ -238,6 +238,7 @@ fn seals_are_judged_by_stricter_rules_than_transactions() {
         assert_eq!(stated(answer), stated(line), "{line}");
     }
     let as_transactions = conformance(&["sig"], lines.as_bytes());
+    assert_eq!(as_transactions.len(), answers.len());
     let more = as_transactions.iter().zip(&answers).filter(|(wide, strict)| stated(wide) && !stated(strict)).count();
     assert!(more > 10, "{more} would do for a transaction");
 }
@@ -348,6 +349,7 @@ fn the_vectors_of_the_state_tree_are_those_of_the_file_and_each_has_its_verdict(
     let file = include_str!("../../docs/formats/state-tree.jsonl");
     assert_eq!(conformance(&["state", "--vectors"], b""), file.lines().collect::<Vec<_>>(), "write the file again");
     let verdicts = conformance(&["state"], file.as_bytes());
+    assert_eq!(verdicts.len(), file.lines().count());
     let (mut holding, mut refused) = (0, 0);
     for (vector, answer) in file.lines().zip(&verdicts) {
         let vector: Value = ledger_classes::primitives::json::from_str(vector).unwrap();
@@ -365,7 +367,9 @@ fn the_vectors_of_the_state_tree_are_those_of_the_file_and_each_has_its_verdict(
 #[test]
 fn json_is_taken_as_the_file_says() {
     let file = include_str!("../../docs/formats/json.jsonl");
-    for (vector, answer) in file.lines().zip(conformance(&["json"], file.as_bytes())) {
+    let answers = conformance(&["json"], file.as_bytes());
+    assert_eq!(answers.len(), file.lines().count());
+    for (vector, answer) in file.lines().zip(answers) {
         let vector: Value = ledger_classes::primitives::json::from_str(vector).unwrap();
         let expected = json!({ "id": vector["id"], "ok": vector["ok"] });
         assert_eq!(ledger_classes::primitives::json::from_str::<Value>(&answer).unwrap(), expected, "{vector}");

@@ -1,6 +1,7 @@
 //! Decoders of outside bytes on their corpora, and on mutations of them from a seed that every failure prints;
 //! `CHANCERY_SEED` takes it back. The fuzz targets of `fuzz/` run the same functions for longer.
 
+use channel_actors::pipeline::said::Said;
 use ledger_classes::formats::block::{Block, Header, Seal};
 use ledger_classes::formats::proof::{Proof, Trust};
 use ledger_classes::primitives::{codec, json};
@@ -42,7 +43,7 @@ fn mutate(bytes: &mut Vec<u8>, random: &mut ChaCha8Rng) {
 
 /// Of another form they would all be refused at their first byte, and try nothing behind it.
 #[test]
-fn corpora_of_blocks_and_proofs_are_of_the_form_of_now() {
+fn corpora_of_blocks_proofs_and_messages_are_of_the_form_of_now() {
     let of = |name: &str| {
         corpus(name)
             .into_iter()
@@ -62,6 +63,9 @@ fn corpora_of_blocks_and_proofs_are_of_the_form_of_now() {
             "trust" => drop(json::from_slice::<Trust>(&bytes).expect("a way").verify(None).expect("holds")),
             _ => drop(json::from_slice::<Proof>(&bytes).expect("a proof").verify(None).expect("holds")),
         }
+    }
+    for (file, bytes) in of("said").filter(|(file, _)| file != "empty") {
+        Said::decode(&bytes).unwrap_or_else(|error| panic!("{file}: {error}"));
     }
     let whole = of("block_file").find(|(file, _)| file == "three-blocks").expect("there").1;
     let mut said = Vec::new();

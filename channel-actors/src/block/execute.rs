@@ -15,7 +15,7 @@ use ledger_classes::chain::{
     self, Above, CommittedIds, Draft, Drafted, ExecutedBlock, ExecutionError, Given, Left, Parent, Refused,
 };
 use ledger_classes::formats::blinding::BlindingSeed;
-use ledger_classes::formats::block::{Block, Seal, WitnessedBatch};
+use ledger_classes::formats::block::{Block, WitnessedBatch};
 use ledger_classes::formats::transaction::VerifiedTransaction;
 use ledger_classes::keys::Address;
 use ledger_classes::primitives::codec;
@@ -204,8 +204,11 @@ fn without_room(
 }
 
 /// Puts a final block in the log: on the disk when this returns.
-pub(crate) fn append(store: &ChannelStore, executed: &ExecutedBlock, seal: Seal) -> Result<CommittedBlock, StoreError> {
-    let block = executed.sealed(seal);
+pub(crate) fn append(
+    store: &ChannelStore,
+    executed: &ExecutedBlock,
+    block: Block,
+) -> Result<CommittedBlock, StoreError> {
     let record = BlockRecord {
         height: executed.header.height,
         header_hash: executed.hash,

@@ -11,5 +11,6 @@ pub mod folder;
 pub(crate) mod key_cache;
 pub(crate) mod refusal;
 pub(crate) mod replay;
+pub mod sealing;
 pub(crate) mod tip;
 pub mod verify_offline;

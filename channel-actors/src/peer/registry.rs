@@ -225,7 +225,7 @@ impl ChannelRegistry {
             return Err(ChannelError::NotAmongOrderers);
         }
         match config.engine {
-            Engine::Solo => Ok(Box::new(Solo::new(self.options.seal_key.clone()))),
+            Engine::Solo => Ok(Box::new(Solo)),
             Engine::Raft | Engine::Bft => Err(ChannelError::NoEngine),
         }
     }

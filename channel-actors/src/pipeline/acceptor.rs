@@ -1,6 +1,9 @@
 //! The acceptor, a part of the machine: has blocks executed, ordered, appended to the log and applied to the state, and
 //! only then reports. Nothing uncommitted is ever visible.
 //!
+//! Being ahead of a clock is no rule of validity (decision 34): a valid block of another peer's is withheld until this peer's
+//! clock is there, unless it is final already.
+//!
 //! At most one execution, one block on its way to the disk and one checkpoint are under way; an execution overlaps the
 //! appending of the block before.
 //! Always, and asserted: applied <= durable <= final <= executed, each block in the order of height. The one orderer of
@@ -10,14 +13,13 @@
 
 use crate::block::committed::CommittedBlock;
 use crate::block::execute::{ExecutionResult, Offered};
-use crate::limits::{UNSENT_BYTES_MAX, UNSENT_MAX};
-use crate::pipeline::ordering::{OrderingEffect, OrderingEngine, OrderingInput, Ticket};
+use crate::limits::{AHEAD_MS_MAX, UNSENT_BYTES_MAX, UNSENT_MAX};
+use crate::pipeline::ordering::{OrderingEffect, OrderingEngine, OrderingInput, Sealing, Ticket};
 use crate::runtime::mutants::{Mutant, planted};
 use crate::store::Pressure;
 use bytes::Bytes;
 use ledger_classes::chain::{ExecutedBlock, Parent};
 use ledger_classes::execution::ConfigRecord;
-use ledger_classes::formats::block::Seal;
 use ledger_classes::formats::config::OrderingPeer;
 use ledger_classes::formats::receipt::Receipt;
 use ledger_classes::formats::transaction::VerifiedTransaction;
@@ -42,7 +44,7 @@ pub(crate) enum AcceptorEffect {
     /// Tell the collector which transactions were committed before.
     Known(Vec<Hash>),
     /// Append a final block to the log.
-    Append { block: Arc<ExecutedBlock>, seal: Seal },
+    Append { block: Arc<ExecutedBlock>, seal: Sealing },
     /// Apply a block to the state, if it is in the log.
     Apply(Arc<ExecutedBlock>),
     /// Write a checkpoint on a store thread.
@@ -64,10 +66,30 @@ pub(crate) enum AcceptorEffect {
     Persist { ticket: Ticket, record: Vec<u8> },
     /// Send a message to another peer.
     Send { to: Address, bytes: Vec<u8> },
-    /// Have the engine told of the time then.
+    /// Have the time told then.
     WakeAt(Time),
+    /// A block of another peer's is ahead of this peer's clock.
+    Ahead(Ahead),
     /// Stop the channel.
     Halt(String),
+}
+
+/// What becomes of a valid block of another peer's that is ahead of this peer's clock.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Ahead {
+    /// It is not accepted before the clock arrives.
+    Withheld,
+    /// It is too far ahead, and is not accepted.
+    Refused,
+}
+
+impl Ahead {
+    pub(crate) const fn text(self) -> &'static str {
+        match self {
+            Self::Withheld => "withheld",
+            Self::Refused => "refused",
+        }
+    }
 }
 
 /// Blocks that did not become final.
@@ -92,11 +114,22 @@ struct UnderWay {
     own: bool,
 }
 
-/// A block of another peer's that is being executed.
+/// A block of another peer's that is to be executed.
+struct Given {
+    height: u64,
+    block: Bytes,
+    /// It is final, or was accepted here before.
+    settled: bool,
+}
+
+/// One that is being executed, or was and is withheld.
 struct Checking {
     height: u64,
+    settled: bool,
     /// The engine discarded the block.
     discarded: bool,
+    /// It is valid, and ahead of this peer's clock.
+    withheld: Option<Arc<ExecutedBlock>>,
 }
 
 /// The state of an acceptor.
@@ -110,7 +143,7 @@ pub(crate) struct Acceptor {
     /// Executed and not yet applied, ascending.
     under_way: VecDeque<UnderWay>,
     /// Seals of blocks that are not yet given to the log.
-    seals: BTreeMap<u64, Seal>,
+    seals: BTreeMap<u64, Sealing>,
     /// Progress of blocks.
     heights: Heights,
     /// A block was given to the log and is not applied.
@@ -125,7 +158,7 @@ pub(crate) struct Acceptor {
     held: Option<Vec<VerifiedTransaction>>,
     waits_for_checkpoint: bool,
     /// Blocks of other peers that wait for their execution, ascending, and the one that has it.
-    given: VecDeque<(u64, Bytes)>,
+    given: VecDeque<Given>,
     checking: Option<Checking>,
     time: Time,
     /// A copy of what is being executed, if the engine may discard it.
@@ -221,8 +254,8 @@ impl Acceptor {
         if self.executing || self.checking.is_some() {
             return None;
         }
-        if let Some((height, block)) = self.given.pop_front() {
-            self.checking = Some(Checking { height, discarded: false });
+        if let Some(Given { height, block, settled }) = self.given.pop_front() {
+            self.checking = Some(Checking { height, settled, discarded: false, withheld: None });
             return Some(AcceptorEffect::Check { parent: self.parent, above: self.above(), block });
         }
         if self.held.is_none() || self.waits_for_checkpoint || self.turns() {
@@ -233,19 +266,60 @@ impl Acceptor {
     }
 
     /// Takes the execution of another peer's block: executed, or invalid.
-    pub(crate) fn checked(&mut self, block: Option<Arc<ExecutedBlock>>) -> Vec<AcceptorEffect> {
-        let Some(Checking { height, discarded }) = self.checking.take() else {
+    pub(crate) fn checked(&mut self, block: Option<Arc<ExecutedBlock>>, now: Time) -> Vec<AcceptorEffect> {
+        let Some(checking) = self.checking.as_mut().filter(|checking| checking.withheld.is_none()) else {
             return vec![AcceptorEffect::Halt("a block was checked that nobody asked for".into())];
         };
-        if discarded {
+        if checking.discarded {
+            self.checking = None;
             return self.next_execution().into_iter().collect();
         }
+        let Some(block) = block else { return self.answer(None) };
+        checking.withheld = Some(block);
+        let mut effects = self.arrive(now);
+        if self.checking.as_ref().is_some_and(|checking| checking.withheld.is_some()) {
+            effects.push(AcceptorEffect::Ahead(Ahead::Withheld));
+        }
+        effects
+    }
+
+    /// Accepts the block that is withheld, if the clock is there; refuses it, if the clock is too far away. That a block is ahead
+    /// of a clock makes it no less valid, so what is final is not asked.
+    fn arrive(&mut self, now: Time) -> Vec<AcceptorEffect> {
+        let Some(Checking { withheld: Some(block), settled, .. }) = &self.checking else { return Vec::new() };
+        let (block, time) = (block.clone(), block.header.time);
+        if *settled || time <= now || planted(Mutant::ClockNotAsked) {
+            return self.answer(Some(block));
+        }
+        if time.millis_since(now) <= AHEAD_MS_MAX {
+            return vec![AcceptorEffect::WakeAt(time)];
+        }
+        let mut effects = vec![AcceptorEffect::Ahead(Ahead::Refused)];
+        effects.extend(self.answer(None));
+        effects
+    }
+
+    /// Tells the engine what became of the block of another peer's that has its turn.
+    fn answer(&mut self, block: Option<Arc<ExecutedBlock>>) -> Vec<AcceptorEffect> {
+        let Some(Checking { height, settled, .. }) = self.checking.take() else { return Vec::new() };
         let valid = block.is_some();
+        if settled && !valid {
+            return vec![AcceptorEffect::Halt(format!(
+                "block {height} is final, or was accepted here, and is no valid one"
+            ))];
+        }
         if let Some(block) = block {
             self.take_executed(block, Vec::new(), false);
         }
         let mut effects = self.ordered(OrderingInput::Executed { height, valid });
         effects.extend(self.next_execution());
+        effects
+    }
+
+    /// Time has passed.
+    pub(crate) fn tick(&mut self, now: Time) -> Vec<AcceptorEffect> {
+        let mut effects = self.arrive(now);
+        effects.extend(self.ordered(OrderingInput::Tick { now }));
         effects
     }
 
@@ -308,7 +382,10 @@ impl Acceptor {
                         false => tracing::warn!(%to, "a message of the ordering engine's found no room"),
                     }
                 }
-                OrderingEffect::Execute { height, block } => self.given.push_back((height, block)),
+                OrderingEffect::Execute { height, block } => {
+                    self.given.push_back(Given { height, block, settled: false });
+                }
+                OrderingEffect::Settled { height } => self.settle(height),
                 OrderingEffect::Lead { leader } => effects.push(AcceptorEffect::Lead { leader }),
                 OrderingEffect::Final { height } => {
                     if height != self.heights.last_final + 1 || height > self.heights.executed {
@@ -341,15 +418,30 @@ impl Acceptor {
             effects.push(AcceptorEffect::Send { to, bytes });
         }
         effects.extend(self.next_to_disk());
+        if let Some(Checking { withheld: Some(block), settled: true, .. }) = &self.checking {
+            let block = block.clone();
+            effects.extend(self.answer(Some(block)));
+        }
         effects.extend(self.next_execution());
         effects
     }
 
+    /// The block that was named for this height is final, or was accepted here before.
+    fn settle(&mut self, height: u64) {
+        self.given.iter_mut().filter(|given| given.height == height).for_each(|given| given.settled = true);
+        let checking = self.checking.iter_mut().filter(|checking| checking.height == height && !checking.discarded);
+        checking.for_each(|checking| checking.settled = true);
+    }
+
     /// Discards blocks from this height on.
     fn discard(&mut self, from: u64) -> Option<AcceptorEffect> {
-        self.given.retain(|(height, _)| *height < from);
-        if let Some(checking) = &mut self.checking {
-            checking.discarded |= checking.height >= from;
+        self.given.retain(|given| given.height < from);
+        if let Some(checking) = self.checking.as_mut().filter(|checking| checking.height >= from) {
+            checking.discarded = true;
+            // What is not being executed any more is brought back by nobody.
+            if checking.withheld.is_some() {
+                self.checking = None;
+            }
         }
         let stay = |under_way: &UnderWay| under_way.block.header.height < from;
         let gone = self.under_way.split_off(self.under_way.iter().take_while(|block| stay(block)).count());

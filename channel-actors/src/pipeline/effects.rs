@@ -13,7 +13,7 @@ use crate::pipeline::door::Doors;
 #[cfg(any(test, feature = "simulation"))]
 use crate::pipeline::machine::Installed;
 use crate::pipeline::machine::{ChannelMachine, Commit, Effect, Input, Tally};
-use crate::pipeline::ordering::Ticket;
+use crate::pipeline::ordering::{Sealing, Ticket};
 use crate::pipeline::outcomes;
 use crate::pipeline::outcomes::{Found, OutcomeLookup};
 use crate::pipeline::submission;
@@ -27,7 +27,7 @@ use bytes::Bytes;
 use ledger_classes::chain::{ExecutedBlock, Parent};
 use ledger_classes::execution;
 use ledger_classes::formats::blinding::BlindingSeed;
-use ledger_classes::formats::block::{Seal, WitnessedBatch};
+use ledger_classes::formats::block::WitnessedBatch;
 use ledger_classes::formats::config::ChannelConfig;
 use ledger_classes::formats::outcome::ResultCode;
 use ledger_classes::formats::transaction::VerifiedTransaction;
@@ -146,7 +146,7 @@ pub(crate) enum Task {
 
 /// A step on a block's way to the disk and into the state.
 pub(crate) enum ToDisk {
-    Append(Arc<ExecutedBlock>, Seal),
+    Append(Arc<ExecutedBlock>, Sealing),
     Apply(Arc<ExecutedBlock>),
 }
 
@@ -269,8 +269,11 @@ impl ToDisk {
         let store = &place.store;
         match self {
             Self::Append(block, seal) => {
+                let height = block.header.height;
+                let sealed = seal.seal(&block, &place.key);
+                let sealed = sealed.map_err(|invalid| ChannelError::from(invalid).at(height))?;
                 place.room();
-                let committed = execute::append(store, &block, seal)?;
+                let committed = execute::append(store, &block, sealed)?;
                 // Encoded here, where it delays nobody.
                 if place.shared.ring.is_waited_for() {
                     committed.contents();
@@ -436,6 +439,7 @@ impl<S: Shell> ChannelLoop<S> {
                 Effect::Persist { ticket, record } => self.shell.persist(ticket, record),
                 Effect::Send { to, bytes } => self.shell.send(to, bytes),
                 Effect::Count(tally) => self.place.count(tally),
+                Effect::CountAhead(ahead) => self.place.metrics.ahead(ahead.text()),
                 Effect::Notify(commit) => self.place.commit(commit),
                 Effect::Reply(replies) => submission::give(replies),
                 Effect::WakeAt(time) => self.shell.wake_in(time.millis_since(now)),

@@ -13,10 +13,10 @@
 use crate::block::committed::CommittedBlock;
 use crate::block::execute::{ExecutionResult, Offered};
 use crate::block::replay::Opened;
-use crate::pipeline::acceptor::{Acceptor, AcceptorEffect, Discarded};
+use crate::pipeline::acceptor::{Acceptor, AcceptorEffect, Ahead, Discarded};
 use crate::pipeline::batcher::{Batcher, Submitted, VerifyJob};
 use crate::pipeline::collector::{BlockOutcome, Collector, CollectorEffect};
-use crate::pipeline::ordering::{OrderingEngine, OrderingInput, Ticket};
+use crate::pipeline::ordering::{OrderingEngine, OrderingInput, Sealing, Ticket};
 use crate::pipeline::outcomes::OutcomeLookup;
 use crate::pipeline::submission::Reply;
 use crate::pipeline::verifier::Screened;
@@ -25,7 +25,7 @@ use crate::store::Pressure;
 use bytes::Bytes;
 use ledger_classes::chain::{ExecutedBlock, Parent};
 use ledger_classes::execution::ConfigRecord;
-use ledger_classes::formats::block::{Batch, Seal, SealSignature, WitnessedBatch};
+use ledger_classes::formats::block::{Batch, SealSignature, WitnessedBatch};
 use ledger_classes::formats::config::OrderingPeer;
 use ledger_classes::formats::transaction::VerifiedTransaction;
 use ledger_classes::keys::Address;
@@ -97,7 +97,7 @@ pub(crate) enum Effect {
     /// Execute a block that another peer proposes, encoded, above these.
     Check { parent: Parent, above: Vec<Arc<ExecutedBlock>>, block: Bytes },
     /// Append a block to the log. This and [`Self::Apply`] are done in their order, and nothing after one that failed.
-    Append { block: Arc<ExecutedBlock>, seal: Seal },
+    Append { block: Arc<ExecutedBlock>, seal: Sealing },
     /// Apply a block to the state.
     Apply(Arc<ExecutedBlock>),
     /// Write a checkpoint.
@@ -114,6 +114,8 @@ pub(crate) enum Effect {
     Reply(Vec<Reply>),
     /// Count what was offered for a block and is not in it.
     Count(Tally),
+    /// Count a block of another peer's that is ahead of this peer's clock.
+    CountAhead(Ahead),
     /// Have [`Input::Tick`] come at this time.
     WakeAt(Time),
     /// Stop the channel.
@@ -143,7 +145,7 @@ pub(crate) struct ChannelMachine {
     /// Of the key that this peer seals with.
     proposer: Address,
     checkpoints: Checkpoints,
-    /// When the ordering engine is to be told of the time.
+    /// When the acceptor and its ordering engine are to be told of the time.
     engine_wakes: BTreeSet<Time>,
     halted: bool,
 }
@@ -230,7 +232,7 @@ impl ChannelMachine {
                 self.accepted(accepted, now, &mut effects);
             }
             Input::Checked(block) => {
-                let accepted = self.acceptor.checked(block);
+                let accepted = self.acceptor.checked(block, now);
                 self.accepted(accepted, now, &mut effects);
             }
             Input::Configure(record) => self.configure(&record, now, &mut effects),
@@ -266,7 +268,7 @@ impl ChannelMachine {
                 }
                 effects.extend(self.checkpoints.due().map(Effect::WakeAt));
                 self.engine_wakes.retain(|wake| *wake > now);
-                let accepted = self.acceptor.ordered(OrderingInput::Tick { now });
+                let accepted = self.acceptor.tick(now);
                 self.accepted(accepted, now, &mut effects);
                 let wanted = self.witnesses.tick(now);
                 self.wanted(wanted, now, &mut effects);
@@ -371,6 +373,7 @@ impl ChannelMachine {
                     self.engine_wakes.insert(time);
                     effects.push(Effect::WakeAt(time));
                 }
+                AcceptorEffect::Ahead(ahead) => effects.push(Effect::CountAhead(ahead)),
                 AcceptorEffect::Executed(offered) => self.executed(offered, now, effects),
                 AcceptorEffect::Known(ids) => {
                     self.witnesses.gone(ids.iter().copied());

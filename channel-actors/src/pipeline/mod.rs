@@ -14,6 +14,7 @@ pub(crate) mod outcomes;
 pub(crate) mod part;
 pub(crate) mod path_cache;
 pub(crate) mod places;
+pub mod said;
 pub(crate) mod submission;
 pub(crate) mod verifier;
 pub(crate) mod vouching;

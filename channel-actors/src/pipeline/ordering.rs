@@ -8,11 +8,11 @@
 
 mod solo;
 
+pub use crate::block::sealing::Sealing;
 pub use solo::Solo;
 
 use bytes::Bytes;
 use ledger_classes::chain::ExecutedBlock;
-use ledger_classes::formats::block::Seal;
 use ledger_classes::formats::config::OrderingPeer;
 use ledger_classes::keys::Address;
 use ledger_classes::primitives::time::Time;
@@ -33,7 +33,8 @@ pub enum OrderingInput<'a> {
     Executed {
         /// Its height.
         height: u64,
-        /// Whether it is a valid one there. It is under way then, and may become final; else nothing of it is left.
+        /// Whether it is a valid one there, and its time has come. It is under way then, and may become final; else nothing of
+        /// it is left.
         valid: bool,
     },
     /// The state and the log are those of another peer now, up to this height. What was under way comes to nothing.
@@ -86,12 +87,20 @@ pub enum OrderingEffect {
         after: Option<Ticket>,
     },
     /// Execute a block that another peer proposes, above those under way; [`OrderingInput::Executed`] follows, unless it is
-    /// discarded before.
+    /// discarded before. Of a valid one whose time is ahead of this peer's clock it follows when the clock arrives there, and
+    /// of one that is too far ahead ([`AHEAD_MS_MAX`](crate::limits::AHEAD_MS_MAX)) that it is not valid here; unless it is
+    /// [`Self::Settled`].
     Execute {
         /// Its height: above the last block that is under way or named so before.
         height: u64,
         /// The block, encoded; what is in the place of its seal says nothing.
         block: Bytes,
+    },
+    /// The block that [`Self::Execute`] named for this height is final, whatever this peer says of it, or this peer has accepted
+    /// it before: its time is not asked, and a block that is not valid here halts the channel.
+    Settled {
+        /// Its height.
+        height: u64,
     },
     /// Who proposes from now on, by its seal key. Others propose nothing; before this is said, every peer may.
     Lead {
@@ -103,12 +112,12 @@ pub enum OrderingEffect {
         /// Its height.
         height: u64,
     },
-    /// This proves to others that the block at this height is final. It goes to the disk with it.
+    /// The block at this height goes to the disk with this, which proves to others that it is final.
     Seal {
         /// Its height.
         height: u64,
         /// The seal.
-        seal: Seal,
+        seal: Sealing,
     },
     /// Blocks from this height on, executed or named for it, which are not final, will never be.
     Discard {

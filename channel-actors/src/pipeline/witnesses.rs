@@ -13,12 +13,12 @@
 use crate::limits::{
     WITNESS_AGAIN_MS, WITNESS_BATCH_BYTES_MAX, WITNESS_BATCH_TRANSACTIONS_MAX, WITNESS_BATCHES_OPEN_MAX,
 };
+use crate::pipeline::said::Said;
 use crate::runtime::mutants::{Mutant, planted};
 use ledger_classes::formats::block::{Batch, SealSignature, WitnessedBatch};
 use ledger_classes::formats::config::{ChannelConfig, Orderers, Witnesses as Policy};
-use ledger_classes::formats::transaction::{ENVELOPE_BYTES_MAX, VerifiedTransaction};
+use ledger_classes::formats::transaction::VerifiedTransaction;
 use ledger_classes::keys::{Address, verify_strict};
-use ledger_classes::primitives::codec::{self, Decode, Encode};
 use ledger_classes::primitives::hash::Hash;
 use ledger_classes::primitives::time::Time;
 use std::collections::{BTreeMap, BTreeSet, HashMap, VecDeque};
@@ -36,19 +36,6 @@ pub(crate) enum WitnessEffect {
     /// Look again at this time.
     WakeAt(Time),
 }
-
-/// What peers say to each other about witnesses.
-#[derive(Debug, Encode, Decode)]
-#[bincode(crate = "ledger_classes::primitives::codec::bincode")]
-enum Said {
-    /// Vouch for this batch of mine; these are its transactions.
-    Asks { batch: Batch, envelopes: Vec<Vec<u8>> },
-    /// I vouch for this batch of yours.
-    Vouches { batch: Batch, signed: SealSignature },
-}
-
-/// Most bytes of a message.
-const SAID_BYTES_MAX: usize = WITNESS_BATCH_BYTES_MAX + ENVELOPE_BYTES_MAX + WITNESS_BATCH_TRANSACTIONS_MAX * 8 + 1024;
 
 /// A batch of this peer that lacks witnesses.
 struct Open {
@@ -144,7 +131,7 @@ impl Witnesses {
                     lacking.map(|(_, peer)| peer.key.address()).filter(|to| *to != self.own).collect();
                 if !to.is_empty() {
                     let envelopes = open.transactions.iter().map(|one| one.envelope().to_vec()).collect();
-                    let bytes = codec::encode(&Said::Asks { batch: open.batch.clone(), envelopes });
+                    let bytes = Said::Asks { batch: open.batch.clone(), envelopes }.encode();
                     effects.extend(to.into_iter().map(|to| WitnessEffect::Send { to, bytes: bytes.clone() }));
                 }
             }
@@ -164,7 +151,7 @@ impl Witnesses {
         if self.are_own() || !self.orderers.peers.iter().any(|peer| peer.key.address() == from) {
             return Vec::new();
         }
-        match codec::decode(bytes, SAID_BYTES_MAX) {
+        match Said::decode(bytes) {
             Ok(Said::Asks { batch, envelopes }) if batch.origin == from && batch.count as usize == envelopes.len() => {
                 vec![WitnessEffect::Vouch { to: from, batch, envelopes: Some(envelopes) }]
             }
@@ -185,7 +172,7 @@ impl Witnesses {
         if to == self.own {
             return self.signed(&batch, signed, now);
         }
-        vec![WitnessEffect::Send { to, bytes: codec::encode(&Said::Vouches { batch, signed }) }]
+        vec![WitnessEffect::Send { to, bytes: Said::Vouches { batch, signed }.encode() }]
     }
 
     fn signed(&mut self, batch: &Batch, signed: SealSignature, now: Time) -> Vec<WitnessEffect> {

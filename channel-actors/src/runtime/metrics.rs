@@ -47,6 +47,7 @@ pub struct Metrics {
     refusals: Family<OutcomeLabel, Counter>,
     dropped: Family<OutcomeLabel, Counter>,
     deferred: Family<ChannelLabel, Counter>,
+    ahead: Family<OutcomeLabel, Counter>,
     stages: Family<StageLabel, Histogram, Seconds>,
     end_to_end: Family<ChannelLabel, Counter<f64, AtomicU64>>,
 }
@@ -63,6 +64,7 @@ impl Metrics {
             refusals: Family::default(),
             dropped: Family::default(),
             deferred: Family::default(),
+            ahead: Family::default(),
             stages: Family::new_with_constructor(Seconds),
             end_to_end: Family::default(),
         };
@@ -82,6 +84,8 @@ impl Metrics {
         r.register("channel_dropped", help, metrics.dropped.clone());
         let help = "Times that a transaction waited for another block, since its own had used its budget";
         r.register("channel_deferred", help, metrics.deferred.clone());
+        let help = "Blocks of other peers ahead of the clock: withheld until it arrived, or refused as too far ahead";
+        r.register("channel_blocks_ahead", help, metrics.ahead.clone());
         // Of all channels together: with thousands of them, buckets for each would be what a peer mostly tells.
         r.register_with_unit("stage", "Time spent in a stage", Unit::Seconds, metrics.stages.clone());
         let help = "Time from the door to the answer of all transactions; their number is in channel_transactions";
@@ -177,6 +181,17 @@ impl ChannelMetrics {
         if count > 0 {
             self.metrics.deferred.get_or_create(&self.label()).inc_by(count as u64);
         }
+    }
+
+    /// A block of another peer's is ahead of the clock.
+    pub(crate) fn ahead(&self, what: &str) {
+        self.metrics.ahead.get_or_create(&self.outcome(what)).inc();
+    }
+
+    /// How many there were of these.
+    #[cfg(any(test, feature = "simulation"))]
+    pub(crate) fn ahead_so_far(&self, what: &str) -> u64 {
+        self.metrics.ahead.get_or_create(&self.outcome(what)).get()
     }
 
     pub(crate) fn stage(&self, stage: Stage, time: Duration) {

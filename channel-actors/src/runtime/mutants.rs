@@ -18,6 +18,8 @@ pub enum Mutant {
     DiscardForgets,
     /// What this peer alone has signed counts as witnessed.
     WitnessAlone,
+    /// A block of another peer's is accepted before this peer's clock is at its time.
+    ClockNotAsked,
     /// What was sent twice gives its second credit to nobody.
     CreditKept,
     /// A page that is read is held against no checksum.

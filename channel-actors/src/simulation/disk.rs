@@ -262,6 +262,8 @@ struct World {
     /// A bit that is read wrong: of which file, of which byte, and the bit.
     stuck: Option<(usize, u64, u8)>,
     fired: bool,
+    /// Something was done wrong since the arming.
+    hit: bool,
     set_aside: u64,
 }
 
@@ -280,6 +282,7 @@ impl World {
         let place = armed.place;
         self.armed = self.armed.filter(|armed| armed.fault.lasts());
         self.fired = true;
+        self.hit |= !matches!(fault, Fault::Flip | Fault::Stuck);
         Some(place)
     }
 
@@ -331,6 +334,7 @@ impl Machine {
         world.armed = Some(Armed { file, fault, left, place });
         world.stuck = None;
         world.fired = false;
+        world.hit = false;
         #[cfg(test)]
         {
             world.operations = Default::default();
@@ -341,6 +345,11 @@ impl Machine {
     pub(crate) fn mend(&self) {
         let mut world = self.0.lock().unwrap();
         (world.armed, world.stuck) = (None, None);
+    }
+
+    /// Whether the fault that it was armed with has come about.
+    pub(crate) fn has_hit(&self) -> bool {
+        self.0.lock().unwrap().hit
     }
 
     /// State files that were set aside.
@@ -460,6 +469,7 @@ impl StorageBackend for SimBackend {
         }
         if let Some((at, bit)) = world.wrong(self.file, Fault::Flip).and_then(|place| self.bit(place, out)) {
             out[at] ^= bit;
+            world.hit = true;
         }
         if let Some((at, bit)) = world.wrong(self.file, Fault::Stuck).and_then(|place| self.bit(place, out)) {
             world.stuck = Some((self.file, offset + at as u64, bit));
@@ -468,6 +478,7 @@ impl StorageBackend for SimBackend {
             && let Some(byte) = at.checked_sub(offset).and_then(|at| out.get_mut(at as usize))
         {
             *byte ^= bit;
+            world.hit = true;
         }
         Ok(())
     }

@@ -1,5 +1,6 @@
 //! What the loop asks for, and when it is done; what it tells and answers, and whether that is right.
 
+use super::FaultKind;
 use super::clients::CLIENTS;
 use super::clock::Event;
 use super::world::{Process, World};
@@ -80,12 +81,14 @@ impl World {
         let Some(process) = &mut self.process else { return };
         let to_disk = matches!(work.kind, Kind::ToDisk | Kind::Checkpoint);
         if to_disk && self.clock.now < self.faults.full_until {
+            self.faults.hits(FaultKind::FullDisk);
             return self.clock.after(self.faults.full_until - self.clock.now, Event::Begin(work));
         }
         if to_disk {
             self.machine.forget(&mut self.random);
         }
         let outcome = if std::mem::take(&mut process.panics) {
+            self.faults.hits(FaultKind::Panic);
             let mut lost = work.outcome();
             lost.fail("panicked: a bug");
             lost
@@ -93,6 +96,9 @@ impl World {
             work.run(&process.channel.place)
         };
         let slow = to_disk && self.clock.now < self.faults.slow_until;
+        if slow {
+            self.faults.hits(FaultKind::SlowDisk);
+        }
         let delay = if slow { 100 + self.delay(500) } else { self.delay(4) };
         self.clock.after(delay, Event::Bring(outcome));
     }

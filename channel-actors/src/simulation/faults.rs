@@ -6,11 +6,17 @@ use super::disk::{Fault, Image, LOG, Loss, Machine, STATE, WAL};
 use super::world::World;
 use super::{BLOCKS_MIN, FAULTS_MIN, FaultKind, KINDS_MIN, Mutant, Random};
 use crate::pipeline::effects::Kind;
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 /// Faults of a run.
 pub(super) struct Faults {
     kinds: Vec<FaultKind>,
+    /// How many were drawn, and which of these have not come about.
+    drawn: usize,
+    pending: BTreeSet<FaultKind>,
+    /// What the disk is armed with.
+    armed: Option<FaultKind>,
+    /// How many came about.
     pub(super) counts: BTreeMap<FaultKind, u64>,
     /// The height at which the next one comes.
     next: u64,
@@ -41,6 +47,9 @@ impl Faults {
         }
         Self {
             kinds,
+            drawn: 0,
+            pending: BTreeSet::new(),
+            armed: None,
             counts: BTreeMap::new(),
             next: 3,
             over: false,
@@ -62,14 +71,34 @@ impl Faults {
             return None;
         }
         self.next = height + 4 + random.below(9) as u64;
-        let so_far = self.counts.values().sum::<u64>();
-        let kind = self.kinds[usize::try_from(so_far).unwrap_or_default() % self.kinds.len()];
-        *self.counts.entry(kind).or_default() += 1;
+        let kind = self.kinds[self.drawn % self.kinds.len()];
+        self.drawn += 1;
+        self.pending.insert(kind);
         Some(kind)
+    }
+
+    /// A fault that was drawn comes about: what is drawn again before that counts once.
+    pub(super) fn hits(&mut self, kind: FaultKind) {
+        if self.pending.remove(&kind) {
+            *self.counts.entry(kind).or_default() += 1;
+        }
     }
 }
 
 impl World {
+    /// Counts what the disk did wrong.
+    pub(super) fn looks_at_disk(&mut self) {
+        if let Some(kind) = self.faults.armed.filter(|_| self.machine.has_hit()) {
+            self.faults.hits(kind);
+        }
+    }
+
+    /// Lets an operation on a file of the disk go wrong.
+    fn arm(&mut self, kind: FaultKind, file: usize, fault: Fault, left: u64, place: usize) {
+        self.faults.armed = Some(kind);
+        self.machine.arm(file, fault, left, place);
+    }
+
     /// A fault comes, if it is time.
     pub(super) fn goes_wrong(&mut self) -> Result<(), String> {
         let Some(kind) = self.faults.take(self.ledger.height(), &mut self.random) else { return Ok(()) };
@@ -80,6 +109,10 @@ impl World {
             && let Some(process) = &mut self.process
         {
             process.excuse = Some(kind);
+        }
+        let at_once = [FaultKind::PowerLoss, FaultKind::Kill, FaultKind::ClockJump, FaultKind::Overload];
+        if at_once.contains(&kind) || kind == FaultKind::Install {
+            self.faults.hits(kind);
         }
         match kind {
             FaultKind::PowerLoss => {
@@ -94,13 +127,15 @@ impl World {
             FaultKind::FullDisk => self.faults.full_until = self.clock.now + 100 + self.delay(1_000),
             FaultKind::NoRoom => {
                 let fault = self.random.choose(&[Fault::Write, Fault::ShortWrite, Fault::SetLength]);
-                self.machine.arm(self.random.choose(&[LOG, STATE, WAL]), fault, left, place);
+                let file = self.random.choose(&[LOG, STATE, WAL]);
+                self.arm(kind, file, fault, left, place);
                 self.clock.after(500, Event::Mend);
             }
             FaultKind::FailedSync => {
-                self.machine.arm(self.random.choose(&[LOG, STATE, WAL]), Fault::Sync, left, place);
+                let file = self.random.choose(&[LOG, STATE, WAL]);
+                self.arm(kind, file, Fault::Sync, left, place);
             }
-            FaultKind::Misread => self.misreads(),
+            FaultKind::Misread | FaultKind::FailedRead => self.misreads(kind),
             FaultKind::Rot => return self.rots(),
             FaultKind::ClockJump => {
                 let jump = self.random.below(1_200_000) as i64 - 600_000;
@@ -136,18 +171,23 @@ impl World {
         }
     }
 
-    /// A bit of what is read is wrong, once or each time: while the peer serves, or from its next start on, when all is read
-    /// anew.
-    fn misreads(&mut self) {
-        let fault = self.random.choose(&[Fault::Flip, Fault::Flip, Fault::Stuck]);
+    /// A bit of what is read is wrong, once or each time, or a read fails: while the peer serves, or from its next start on, when
+    /// all is read anew.
+    fn misreads(&mut self, kind: FaultKind) {
+        let fault = match kind {
+            FaultKind::FailedRead => Fault::Read,
+            _ => self.random.choose(&[Fault::Flip, Fault::Flip, Fault::Stuck]),
+        };
         let (left, place) = (self.random.below(40) as u64, self.random.below(1 << 20));
         if self.random.one_in(3) {
             self.faults.misread = true;
-            self.machine.arm(self.random.choose(&[LOG, STATE]), fault, left, place);
+            let file = self.random.choose(&[LOG, STATE]);
+            self.arm(kind, file, fault, left, place);
             return self.clock.after(500, Event::Mend);
         }
         // The write-ahead log is read once.
         let file = self.random.choose(&[LOG, LOG, STATE, STATE, WAL]);
+        self.faults.armed = Some(kind);
         self.faults.at_start = Some((file, fault, if file == WAL { 0 } else { left }, place));
         let image = self.machine.live();
         self.stops(image);
@@ -190,7 +230,11 @@ impl World {
         let mut rotten = image.clone();
         let file = if image.length(WAL) > 0 { self.random.choose(&[LOG, WAL]) } else { LOG };
         let (place, bit) = (self.random.below(image.length(file).max(1)), self.random.below(8));
-        let named = if rotten.rot(file, place, bit) && self.looks {
+        let rots = rotten.rot(file, place, bit);
+        if rots {
+            self.faults.hits(FaultKind::Rot);
+        }
+        let named = if rots && self.looks {
             match self.open(&Machine::after(&rotten)) {
                 Err(reason) => Err(reason),
                 Ok(opened) => match self.ledger.compare(&opened.store)? {

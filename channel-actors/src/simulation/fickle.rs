@@ -2,7 +2,7 @@
 //! its own messages late, and loses blocks that were executed. So the simulator runs all that the machine has for engines.
 
 use super::Random;
-use crate::pipeline::ordering::{OrderingEffect, OrderingEngine, OrderingInput, Ticket};
+use crate::pipeline::ordering::{OrderingEffect, OrderingEngine, OrderingInput, Sealing, Ticket};
 use ledger_classes::formats::block::Seal;
 use ledger_classes::keys::SigningKey;
 use ledger_classes::primitives::hash::Hash;
@@ -57,7 +57,7 @@ impl OrderingEngine for Fickle {
                         effects.push(self.discard(height));
                         break;
                     }
-                    let seal = Seal::of_one(&self.key, &hash);
+                    let seal = Sealing::Given(Seal::of_one(&self.key, &hash));
                     effects.extend([OrderingEffect::Final { height }, OrderingEffect::Seal { height, seal }]);
                 }
                 effects

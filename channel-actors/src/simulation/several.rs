@@ -1,6 +1,6 @@
 //! Several peers of one channel in virtual time, ordered by whatever engine is given: machines, effect loop and stores as
 //! they serve, over a network that loses and delays. Peers stop and start, with what of their disk a power loss leaves, and
-//! are cut off. For engines to come: what they must hold is checked here, whatever they are.
+//! are cut off, and each has a clock that is wrong in its own way. For engines to come: what they must hold is checked here, whatever they are.
 //!
 //! Checked: all peers have the same blocks, an id is in one of them, what a peer has told it has after every start; at
 //! the end, when all is whole, everything that was sent has its outcome, and all peers have the same state, which a
@@ -10,6 +10,7 @@ use super::clients::{CLIENTS, EACH_OF_SEVERAL, OF_SEVERAL, PEERS, Prepared, seal
 use super::clock::Clock;
 use super::disk::{Image, Loss, Machine, STATE};
 use super::effects::{Desk, answers_of};
+use super::skew::Clocks;
 use super::world::{opened, workplace};
 use super::{Mutant, PLANTED, Random, Trace};
 use crate::block::encoding::decode_receipts;
@@ -30,6 +31,7 @@ use ledger_classes::formats::config::OrderingPeer;
 use ledger_classes::keys::{Address, SigningKey};
 use ledger_classes::primitives::hash::Hash;
 use std::collections::BTreeMap;
+use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
@@ -66,6 +68,10 @@ pub struct Together {
     pub starts: u64,
     /// How often one was cut off.
     pub cuts: u64,
+    /// How often a peer withheld its acceptance of a block that was ahead of its clock, and how often it refused one.
+    pub withheld: u64,
+    /// See above.
+    pub refused: u64,
     /// How many peers have proposed blocks of it.
     pub proposers: usize,
     /// Batches in it, and signatures of peers that vouch for them.
@@ -121,6 +127,8 @@ struct Several<'a> {
     options: StoreOptions,
     base: Instant,
     clock: Clock<What>,
+    clocks: Clocks,
+    ahead: (u64, u64),
     peers: Vec<Peer>,
     /// Headers of all blocks that somebody told, and who proposed them.
     chain: Vec<Hash>,
@@ -148,9 +156,10 @@ pub fn run_several(
 ) -> Result<Together, String> {
     crate::block::key_cache::remember();
     PLANTED.set(mutant);
-    let together = run(seed, make);
+    // What is asserted in the code that serves, or in an engine, counts, too.
+    let ran = catch_unwind(AssertUnwindSafe(|| run(seed, make)));
     PLANTED.set(None);
-    together
+    ran.unwrap_or_else(|panic| Err(format!("panicked: {}", crate::runtime::tasks::words(&*panic))))
 }
 
 fn run(seed: u64, make: &dyn Fn(Start<'_>) -> Box<dyn OrderingEngine>) -> Result<Together, String> {
@@ -165,8 +174,11 @@ fn run(seed: u64, make: &dyn Fn(Start<'_>) -> Box<dyn OrderingEngine>) -> Result
         wake: None,
         told: 0,
     };
+    let mut random = Random(seed);
     let mut several = Several {
-        random: Random(seed),
+        clocks: Clocks::new(PEERS, &mut random),
+        ahead: (0, 0),
+        random,
         trace: Trace::default(),
         prepared,
         make,
@@ -201,6 +213,8 @@ fn run(seed: u64, make: &dyn Fn(Start<'_>) -> Box<dyn OrderingEngine>) -> Result
         transactions: several.included.len() as u64,
         starts: several.starts,
         cuts: several.cuts,
+        withheld: several.ahead.0,
+        refused: several.ahead.1,
         proposers: several.proposers.len(),
         batches: several.vouched.0,
         witnesses: several.vouched.1,
@@ -249,6 +263,7 @@ impl Several<'_> {
         if enough && !self.whole {
             self.whole = true;
             self.cut_off = None;
+            self.clocks.set_all_right();
             self.say(format_args!("everything is whole again"));
         }
         let sent: usize = self.next.iter().sum();
@@ -258,7 +273,6 @@ impl Several<'_> {
     }
 
     fn happens(&mut self, what: What) -> Result<(), String> {
-        let now = self.clock.wall();
         let number = match what {
             What::Start(number) => {
                 self.start(number)?;
@@ -277,6 +291,7 @@ impl Several<'_> {
                 return Ok(());
             }
             What::Message { to, from, bytes } => {
+                let now = self.clocks.show(to, self.clock.wall());
                 if let Some(channel) = &mut self.peers[to].channel {
                     channel.shell.now = now;
                     channel.on([Input::Message { from, bytes }]);
@@ -293,7 +308,7 @@ impl Several<'_> {
     }
 
     fn of_life(&mut self, number: usize, event: Event) {
-        let (now, wall) = (self.clock.now, self.clock.wall());
+        let (now, wall) = (self.clock.now, self.clocks.show(number, self.clock.wall()));
         let peer = &mut self.peers[number];
         let Some(channel) = &mut peer.channel else { return };
         channel.shell.now = wall;
@@ -351,7 +366,8 @@ impl Several<'_> {
         let proposer = peer.key.public().address();
         let place = workplace(&opened, peer.key.clone());
         let machine = ChannelMachine::new(&opened, engine, proposer, 2, 300);
-        let mut channel = ChannelLoop::new(machine, Arc::new(place), Desk::at(self.clock.wall()));
+        let mut channel =
+            ChannelLoop::new(machine, Arc::new(place), Desk::at(self.clocks.show(number, self.clock.wall())));
         channel.shell.recorded = peer.records.last().map_or(0, |(ticket, _)| *ticket);
         channel.tick();
         let peer = &mut self.peers[number];
@@ -364,6 +380,7 @@ impl Several<'_> {
 
     fn stop(&mut self, number: usize, image: &Image) {
         let delay = self.delay(50, 1_500);
+        self.counts(number);
         let peer = &mut self.peers[number];
         peer.channel = None;
         peer.life += 1;
@@ -379,7 +396,10 @@ impl Several<'_> {
         self.clock.after(delay, What::Fault);
         self.faults += 1;
         let number = self.random.below(self.peers.len());
-        if self.random.one_in(2) {
+        if self.random.one_in(3) {
+            let ahead = self.clocks.set(number, &mut self.random);
+            self.say(format_args!("peer {number}'s clock is {ahead} ms ahead"));
+        } else if self.random.one_in(2) {
             self.cut_off = Some(number);
             self.cuts += 1;
             self.say(format_args!("peer {number} is cut off"));
@@ -411,7 +431,7 @@ impl Several<'_> {
             }
             _ => return,
         };
-        let wall = self.clock.wall();
+        let wall = self.clocks.show(number, self.clock.wall());
         let Some(channel) = &mut self.peers[number].channel else { return };
         let envelope = &self.prepared.envelopes[client][which].1;
         let asker = Asker::from_number(client as u64 + 1);
@@ -492,6 +512,13 @@ impl Several<'_> {
         Ok(())
     }
 
+    /// Takes over what a life of a peer has counted, as it ends.
+    fn counts(&mut self, number: usize) {
+        let Some(channel) = &self.peers[number].channel else { return };
+        let counted = |what| channel.place.metrics.ahead_so_far(what);
+        self.ahead = (self.ahead.0 + counted("withheld"), self.ahead.1 + counted("refused"));
+    }
+
     /// The next block of the chain.
     fn told(&mut self, block: &Block, ids: Vec<Hash>) -> Result<(), String> {
         let (height, hash, proposer) = (block.header.height, block.header.hash(), block.header.proposer);
@@ -499,6 +526,10 @@ impl Several<'_> {
         self.vouched = (self.vouched.0 + block.batches.len() as u64, self.vouched.1 + witnesses as u64);
         if height != self.height() + 1 {
             return Err(format!("block {height} was told after block {}", self.height()));
+        }
+        let by = self.peers.iter().position(|peer| peer.key.public().address() == proposer);
+        if !self.clocks.have_come_to(block.header.time, by) {
+            return Err(format!("block {height} was accepted before anybody's clock was at its time"));
         }
         self.chain.push(hash);
         *self.proposers.entry(proposer).or_default() += 1;
@@ -538,6 +569,7 @@ impl Several<'_> {
     /// Everybody has an answer, and all peers have all blocks.
     fn end(&mut self) -> Result<(), String> {
         let mut roots = Vec::new();
+        (0..self.peers.len()).for_each(|number| self.counts(number));
         for peer in &mut self.peers {
             let channel = peer.channel.take().ok_or("a peer is down at the end")?;
             let store = channel.place.store.clone();

@@ -147,6 +147,7 @@ impl World {
                 return Err("nothing happens any more, and somebody waits".into());
             };
             self.happens(event)?;
+            self.looks_at_disk();
         }
         self.end()
     }
@@ -171,7 +172,8 @@ impl World {
             Event::Client(client) => {
                 let delay = 1 + self.delay(30);
                 self.clock.after(delay, Event::Client(client));
-                self.sends(client, self.ledger.height() < BLOCKS_MIN);
+                let fresh = self.ledger.height() < BLOCKS_MIN || !self.faults.are_enough();
+                self.sends(client, fresh && !self.faults.over);
             }
             Event::Start(image) => return self.start(&image),
             Event::Mend => self.machine.mend(),
@@ -200,6 +202,9 @@ impl World {
         let numbers = self.clients[client].chooses(&mut self.random, fresh);
         let now = self.clock.wall();
         let full = self.clock.now < self.faults.full_until;
+        if full {
+            self.faults.hits(FaultKind::FullDisk);
+        }
         let Some(process) = self.process.as_mut().filter(|_| !full && !numbers.is_empty()) else {
             return self.clients[client].has_none(numbers);
         };
@@ -260,7 +265,7 @@ impl World {
         let (credits, quota) = (place.credits.clone(), place.quota.clone());
         let engine: Box<dyn OrderingEngine> = match self.fickle {
             true => Box::new(Fickle::new(key, self.random.below(usize::MAX) as u64, self.discards.clone())),
-            false => Box::new(Solo::new(key)),
+            false => Box::new(Solo),
         };
         let machine = ChannelMachine::new(&opened, engine, proposer, 2, self.checkpoint_interval_ms);
         let mut channel = ChannelLoop::new(machine, Arc::new(place), Desk::at(self.clock.wall()));

@@ -91,21 +91,33 @@ fn check_witnesses(
     }
 }
 
-/// How many of the first of these have their batches within the bounds of a block.
-pub(super) fn fitting(batches: &[WitnessedBatch], transactions: &[VerifiedTransaction]) -> usize {
-    let of: BTreeMap<Hash, usize> = batches
-        .iter()
-        .enumerate()
-        .flat_map(|(place, batch)| batch.leaves.iter().map(move |leaf| (*leaf, place)))
-        .collect();
-    let (mut listed, mut leaves, mut witnesses) = (BTreeSet::new(), 0, 0);
+/// How many of the first of these transactions have their batches within the bounds of a block, and those batches: one for each
+/// transaction, whatever other batches it is in.
+pub(super) fn fitting(
+    batches: Vec<WitnessedBatch>,
+    transactions: &[VerifiedTransaction],
+) -> (usize, Vec<WitnessedBatch>) {
+    let mut of: BTreeMap<Hash, Vec<usize>> = BTreeMap::new();
+    for (place, batch) in batches.iter().enumerate() {
+        batch.leaves.iter().for_each(|leaf| of.entry(*leaf).or_default().push(place));
+    }
+    let (mut chosen, mut leaves, mut witnesses) = (BTreeSet::new(), 0, 0);
     let mut fits = |one: &VerifiedTransaction| {
-        let Some(place) = of.get(&one.leaf()).copied().filter(|place| listed.insert(*place)) else { return true };
-        leaves += batches[place].leaves.len();
-        witnesses += batches[place].witnesses.len();
-        listed.len() <= BATCHES_MAX && leaves <= BATCH_LEAVES_MAX && witnesses <= WITNESSES_MAX
+        // Whether it has to be in any is for the policy.
+        let Some(places) = of.get(&one.leaf()) else { return true };
+        if places.iter().any(|place| chosen.contains(place)) {
+            return true;
+        }
+        let with = |place: &usize| (leaves + batches[*place].leaves.len(), witnesses + batches[*place].witnesses.len());
+        let within = |(leaves, witnesses)| leaves <= BATCH_LEAVES_MAX && witnesses <= WITNESSES_MAX;
+        let next = places.iter().find(|place| within(with(place))).filter(|_| chosen.len() < BATCHES_MAX);
+        let Some(next) = next else { return false };
+        (leaves, witnesses) = with(next);
+        chosen.insert(*next)
     };
-    transactions.iter().take_while(|one| fits(one)).count()
+    let count = transactions.iter().take_while(|one| fits(one)).count();
+    let chosen = batches.into_iter().enumerate().filter(|(place, _)| chosen.contains(place)).map(|(_, batch)| batch);
+    (count, chosen.collect())
 }
 
 /// Of these batches those of which something is in a block, by origin and number.

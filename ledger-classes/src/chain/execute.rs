@@ -5,23 +5,24 @@
 
 use super::above::{Above, ExecutionError, config_in_force, is_idle};
 use super::batches::check_batches;
+use super::seal::{check_seal, check_signers};
 use super::sift::{Left, Refused, Sifted, check_actions, check_ids, check_limits, count, places, sift};
-use super::{Invalid, Parent, batches, check_link, check_seal};
+use super::{Invalid, Parent, batches, check_link};
 use crate::execution::{BlockInput, ConfigRecord, Executed, Fate, Ran};
 use crate::formats::blinding::{Blinder, BlindingSeed};
 use crate::formats::block::{BLOCK_VERSION, Block, Header, Seal, WitnessedBatch};
-use crate::formats::config::{ChannelConfig, Limits};
+use crate::formats::config::{ChannelConfig, Limits, Orderers};
 use crate::formats::outcome::ResultCode;
 use crate::formats::receipt::Receipt;
 use crate::formats::transaction::{ENVELOPE_BYTES_MAX, Envelope, TransactionError, VerifiedTransaction, verify_all};
 use crate::formats::{block, transaction};
-use crate::keys::{Address, KeyCache};
+use crate::keys::{Address, KeyCache, SigningKey};
 use crate::primitives::codec;
 use crate::primitives::hash::Hash;
 use crate::primitives::time::Time;
 use crate::state::tree::StateTree;
 use crate::state::view::{Overlay, ReadError, Writes};
-use crate::{execution, limits, merkle};
+use crate::{execution, limits, merkle, rules};
 use std::sync::Arc;
 
 /// A block to be made.
@@ -80,11 +81,26 @@ pub struct ExecutedBlock {
     pub next_timer: Option<Time>,
     /// The configuration, if this block sets one.
     pub config: Option<Arc<ConfigRecord>>,
+    /// Who may seal it: not those whom it makes orderers.
+    pub orderers: Orderers,
 }
 
 impl ExecutedBlock {
-    /// The block with a seal, as the log holds it.
-    pub fn sealed(&self, seal: Seal) -> Block {
+    /// The block with a seal, as a log holds it; refused if the seal does not make it final.
+    pub fn sealed(&self, seal: Seal, keys: &mut KeyCache) -> Result<Block, Invalid> {
+        check_seal(&self.orderers.root(), &self.orderers, &self.header, &seal, keys)?;
+        Ok(self.with_seal(seal))
+    }
+
+    /// The block with the seal of one key; refused if that alone does not make it final. The signature is made here, over this
+    /// block, so nobody need verify it.
+    pub fn sealed_alone(&self, key: &SigningKey) -> Result<Block, Invalid> {
+        check_signers(&self.orderers, &self.header, 0, std::iter::once(&key.public()))?;
+        Ok(self.with_seal(Seal::of_one(key, &self.hash)))
+    }
+
+    /// The block with whatever stands in the place of a seal: what peers tell each other before there is one.
+    pub fn with_seal(&self, seal: Seal) -> Block {
         let (header, transactions, seed) = (self.header.clone(), self.envelopes.clone(), self.seed);
         Block { header, transactions, batches: self.batches.clone(), seed, seal }
     }
@@ -116,7 +132,7 @@ pub fn draft(above: &Above<'_>, draft: Draft) -> Result<Drafted, ExecutionError>
     }
     check_seed(&seed)?;
     let Sifted { mut transactions, mut ids, mut left } = sift(above, &config, transactions)?;
-    let fitting = batches::fitting(&batches, &transactions);
+    let (fitting, batches) = batches::fitting(batches, &transactions);
     if fitting < transactions.len() {
         // What comes after it waits, too.
         let mut later = transactions.split_off(fitting);
@@ -141,7 +157,8 @@ pub fn draft(above: &Above<'_>, draft: Draft) -> Result<Drafted, ExecutionError>
     let batches = batches::listed(batches, &transactions);
     let header = (count(batches.len()), block::batch_root(&batches));
     check_batches(&config, &above.parent.channel, header, &batches, &transactions)?;
-    let made = Made { config_height, time, proposer, seed, root: root_of(&transactions), ids, batches };
+    let (root, orderers) = (root_of(&transactions), config.orderers());
+    let made = Made { config_height, time, proposer, seed, root, ids, batches, orderers };
     Ok(Drafted { block: Some(finish(above, made, transactions, executed)?), left })
 }
 
@@ -156,8 +173,9 @@ pub fn check(above: &Above<'_>, given: Given<'_>, keys: &mut KeyCache) -> Result
         return Err(Invalid::ConfigHeight { expected: config_height, height: header.config_height }.into());
     }
     check_proposer(&config, header.proposer)?;
+    let orderers = config.orderers();
     if let Some(seal) = seal {
-        check_seal(&above.parent.orderers_root, &config.orderers(), header, seal, keys)?;
+        check_seal(&above.parent.orderers_root, &orderers, header, seal, keys)?;
     }
     let (root, time, proposer) = (root_of(&transactions), header.time, header.proposer);
     if count(transactions.len()) != header.transactions {
@@ -187,7 +205,7 @@ pub fn check(above: &Above<'_>, given: Given<'_>, keys: &mut KeyCache) -> Result
             Fate::Dropped { code, .. } => Invalid::MustNotStay { place, code },
         }));
     }
-    let made = Made { config_height, time, proposer, seed, root, ids, batches: batches.to_vec() };
+    let made = Made { config_height, time, proposer, seed, root, ids, batches: batches.to_vec(), orderers };
     let own = finish(above, made, transactions, executed)?;
     check_header(&own.header, header)?;
     if let Some(index) = receipts.and_then(|receipts| first_that_differs(&own.receipts, receipts)) {
@@ -270,7 +288,17 @@ fn run(
 ) -> Result<Ran, ReadError> {
     let Parent { channel, height, .. } = *above.parent;
     let input = BlockInput { channel, height: height + 1, time, certificates: above.certificates, transactions };
-    execution::run(above.view, config, &input)
+    let ran = execution::run(above.view, config, &input)?;
+    debug_assert!(ran.executed.receipts.iter().all(|one| since(one) <= config.rules), "a receipt is of later rules");
+    Ok(ran)
+}
+
+/// The number of the rules that a receipt is of.
+fn since(receipt: &Receipt) -> u32 {
+    let code = ResultCode::from_number(receipt.head.code).map_or(u32::MAX, rules::code_since);
+    let events = receipt.decoded_events().unwrap_or_default();
+    let events = events.iter().map(|event| rules::event_since(event.kind()));
+    events.fold(code.max(rules::detail_since(receipt.detail.number())), u32::max)
 }
 
 /// Parts what is in a block from what is not.
@@ -305,6 +333,7 @@ struct Made {
     /// As [`places`] gives them.
     ids: Vec<(Hash, u32)>,
     batches: Vec<WitnessedBatch>,
+    orderers: Orderers,
 }
 
 fn finish(
@@ -341,6 +370,7 @@ fn finish(
     };
     Ok(ExecutedBlock {
         batches: made.batches,
+        orderers: made.orderers,
         hash: header.hash(),
         seed: made.seed,
         envelopes: Arc::new(envelopes),

@@ -126,6 +126,12 @@ impl History {
         })
     }
 
+    /// As if the last block had named others who may seal the next one.
+    #[cfg(test)]
+    pub(super) fn set_orderers_root(&mut self, root: Hash) {
+        self.last.iter_mut().for_each(|last| last.orderers_root = root);
+    }
+
     /// Takes a checked block as the last one. Gives the nodes of the tree over all headers that it completes.
     pub fn advance(&mut self, checked: &Checked) -> Vec<Node> {
         let nodes = self.headers.append(merkle::leaf_hash(&checked.hash.0));

@@ -1,9 +1,10 @@
-//! Who may make a block final. Producing, replay, offline verification, proofs and clients all ask here.
+//! Who may make a block final. Whoever puts a block into a log asks here ([`super::ExecutedBlock::sealed`]), and so do replay,
+//! offline verification, proofs and clients.
 
 use super::Invalid;
 use crate::formats::block::{Header, Seal, seal_message};
 use crate::formats::config::{Engine, Orderers};
-use crate::keys::{KeyCache, StrictError};
+use crate::keys::{KeyCache, PublicKey, StrictError};
 use crate::primitives::hash::Hash;
 
 /// Whether a seal makes the block with this header final. `orderers_root` is that of the header before it, and `orderers` is
@@ -26,23 +27,7 @@ pub fn check_seal(
     if orderers.root() != *orderers_root {
         return Err(Invalid::Orderers);
     }
-    if !orderers.peers.iter().any(|peer| peer.key.address() == header.proposer) {
-        return Err(Invalid::Proposer { proposer: header.proposer });
-    }
-    if orderers.engine == Engine::Solo && *place != 0 {
-        return Err(Invalid::SealPlace { place: *place });
-    }
-    let (mut weight, mut following) = (0u64, orderers.peers.iter());
-    for signed in signatures {
-        match following.find(|peer| peer.key == signed.key) {
-            Some(peer) => weight += u64::from(peer.weight),
-            None if orderers.peers.iter().any(|peer| peer.key == signed.key) => return Err(Invalid::SealOrder),
-            None => return Err(Invalid::SealKey),
-        }
-    }
-    if weight < orderers.threshold {
-        return Err(Invalid::SealThreshold { weight, threshold: orderers.threshold });
-    }
+    check_signers(orderers, header, *place, signatures.iter().map(|signed| &signed.key))?;
     let message = seal_message(&header.hash(), *place);
     signatures.iter().try_for_each(|signed| {
         keys.verify_strict(&signed.key, &message, &signed.signature).map_err(|error| match error {
@@ -50,4 +35,31 @@ pub fn check_seal(
             StrictError::Wrong => Invalid::SealSignature,
         })
     })
+}
+
+/// Whether the signatures of these over a header and a place would make it final.
+pub(super) fn check_signers<'a>(
+    orderers: &Orderers,
+    header: &Header,
+    place: u64,
+    signers: impl Iterator<Item = &'a PublicKey>,
+) -> Result<(), Invalid> {
+    if !orderers.peers.iter().any(|peer| peer.key.address() == header.proposer) {
+        return Err(Invalid::Proposer { proposer: header.proposer });
+    }
+    if orderers.engine == Engine::Solo && place != 0 {
+        return Err(Invalid::SealPlace { place });
+    }
+    let (mut weight, mut following) = (0u64, orderers.peers.iter());
+    for key in signers {
+        match following.find(|peer| peer.key == *key) {
+            Some(peer) => weight += u64::from(peer.weight),
+            None if orderers.peers.iter().any(|peer| peer.key == *key) => return Err(Invalid::SealOrder),
+            None => return Err(Invalid::SealKey),
+        }
+    }
+    match weight < orderers.threshold {
+        true => Err(Invalid::SealThreshold { weight, threshold: orderers.threshold }),
+        false => Ok(()),
+    }
 }

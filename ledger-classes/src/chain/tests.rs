@@ -2,6 +2,7 @@
 //! result, whatever is offered; and whatever one thing is broken is refused with its own reason (`breaks.rs`).
 
 mod breaks;
+mod generated;
 mod rules;
 mod witnesses;
 
@@ -57,6 +58,8 @@ pub(super) struct Maker {
     pub(super) history: History,
     pub(super) state: MemoryState,
     nonce: u64,
+    /// Who makes its blocks.
+    pub(super) orderer: u8,
 }
 
 /// A sealed block with its receipts.
@@ -82,7 +85,7 @@ impl Sealed {
 
 impl Maker {
     pub(super) fn new(config: &ChannelConfig) -> Self {
-        let mut maker = Self { history: History::new(), state: MemoryState::default(), nonce: 0 };
+        let mut maker = Self { history: History::new(), state: MemoryState::default(), nonce: 0, orderer: ORDERER };
         let (block, _) = genesis(config).expect("a valid configuration");
         maker.take(&Sealed { block, receipts: Vec::new() });
         maker
@@ -126,7 +129,7 @@ impl Maker {
     /// Makes the next block of what is offered; the chain stays as it is.
     pub(super) fn draft(&self, millis: u64, offered: Vec<VerifiedTransaction>) -> Drafted {
         let above = self.history.above(&self.state, &NoPages, &NoCertificates).expect("genesis");
-        let (proposer, time) = (address(ORDERER), self.time().plus_millis(millis));
+        let (proposer, time) = (address(self.orderer), self.time().plus_millis(millis));
         draft(&above, Draft { proposer, time, seed: DRAWN, transactions: offered, batches: Vec::new() })
             .expect("memory does not fail")
     }

@@ -5,6 +5,8 @@ use crate::action::Action;
 use crate::action::channel::Approve;
 use crate::execution::contracts::builtin::CODES;
 use crate::formats::config::{Approvals, Budgets, ConfigChange, Fees, Limits, Organization};
+use crate::formats::event::Event;
+use crate::formats::outcome::ResultCode;
 use crate::formats::rights::{Grant, Grantee, Rights};
 use crate::formats::transaction::Encoding;
 use crate::keys::Scheme;
@@ -68,6 +70,20 @@ fn what_came_with_which_number_is_in_the_golden_file() {
     }
     for (since, code) in CODES {
         made += &format!("{since} contract {code}\n");
+    }
+    for code in ResultCode::ALL {
+        made += &format!("{} code {} {}\n", code_since(*code), code.number(), code.name());
+    }
+    // Numbers ascend among details; what their arguments can be came with them.
+    for line in include_str!("../../../docs/formats/refusal-details.txt").lines() {
+        let words: Vec<&str> = line.split(' ').collect();
+        match words[0].parse() {
+            Ok(number) => made += &format!("{} detail {number} {}\n", detail_since(number), words[2]),
+            Err(_) => made += &format!("1 argument {line}\n"),
+        }
+    }
+    for (number, kind) in Event::KINDS.iter().enumerate() {
+        made += &format!("{} event {number} {kind}\n", event_since(kind));
     }
     for (number, paths) in PATHS {
         made += &format!("{number} paths {}\n", paths.number());

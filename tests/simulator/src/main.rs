@@ -27,7 +27,10 @@ const SHOWN_MAX: u64 = 10;
 #[command(after_help = "Examples:
   simulator --seeds 1000 --from 1
   simulator --seed 77 --trace
-  simulator --seeds 1000 --mutant sync-left-out")]
+  simulator --seeds 1000 --mutant sync-left-out
+
+Two defects need several peers and an engine over Raft, which this program has not: witness-alone and clock-not-asked are
+found by the tests of that engine, `cargo test -p simulator --test raft`.")]
 struct Arguments {
     /// How many seeds to run.
     #[arg(long, default_value_t = 100, conflicts_with = "seed")]

@@ -9,7 +9,7 @@
 #![expect(clippy::disallowed_methods, reason = "what these engines say to each other comes from nobody else")]
 
 use bytes::Bytes;
-use channel_actors::pipeline::ordering::{OrderingEffect, OrderingEngine, OrderingInput, Ticket};
+use channel_actors::pipeline::ordering::{OrderingEffect, OrderingEngine, OrderingInput, Sealing, Ticket};
 use channel_actors::simulation::{Mutant, Start, Together, run_several};
 use ledger_classes::formats::block::{Block, Seal, SealSignature, seal_message};
 use ledger_classes::formats::config::OrderingPeer;
@@ -121,17 +121,20 @@ fn message(wire: Wire) -> Option<Message> {
 }
 
 /// A block in Raft's log.
-#[derive(Clone, PartialEq)]
+#[derive(Clone)]
 struct Named {
+    index: u64,
     height: u64,
     hash: Hash,
     block: Bytes,
+    /// It was said that its time is not asked.
+    settled: bool,
 }
 
 fn named(entry: &Entry) -> Option<Named> {
     let block = Bytes::copy_from_slice(&entry.data);
     let header = Block::decode(&block).ok()?.header;
-    Some(Named { height: header.height, hash: header.hash(), block })
+    Some(Named { index: entry.index, height: header.height, hash: header.hash(), block, settled: false })
 }
 
 struct Engine {
@@ -245,6 +248,14 @@ impl Engine {
         self.named.is_empty()
     }
 
+    /// Blocks up to this index are in this peer's log, or committed: their time is not asked, or not again.
+    fn settle(&mut self, last: u64, effects: &mut Vec<OrderingEffect>) {
+        for named in self.named.iter_mut().filter(|named| named.index <= last && !named.settled) {
+            named.settled = true;
+            effects.push(OrderingEffect::Settled { height: named.height });
+        }
+    }
+
     /// Takes messages, up to one whose blocks are not executed yet.
     fn take(&mut self, effects: &mut Vec<OrderingEffect>) {
         while let Some(message) = self.messages.front() {
@@ -258,7 +269,11 @@ impl Engine {
                 let new = &new[first..];
                 let mut blocks = self.blocks(new[0].index);
                 blocks.extend(new.iter().filter_map(named).filter(|block| block.height > self.last_final));
+                let (own, term) = (new[0].index - 1, message.term);
                 if !self.aim(blocks, effects) {
+                    // What its leader says later is of the same log.
+                    let committed = self.messages.iter().filter(|later| later.term == term).map(|later| later.commit);
+                    self.settle(committed.fold(own, u64::max), effects);
                     return;
                 }
             }
@@ -266,9 +281,15 @@ impl Engine {
             // What does not fit is no error of this peer's.
             let _ = self.node.step(message);
             self.steady();
-            let blocks = self.blocks(u64::MAX);
-            self.aim(blocks, effects);
+            self.aim_at_log(effects);
         }
+    }
+
+    /// Has what this peer's log holds executed, and nothing else.
+    fn aim_at_log(&mut self, effects: &mut Vec<OrderingEffect>) {
+        let blocks = self.blocks(u64::MAX);
+        self.aim(blocks, effects);
+        self.settle(u64::MAX, effects);
     }
 
     /// What Raft wants done.
@@ -361,7 +382,8 @@ impl Engine {
             && self.unsealed.remove(&height)
         {
             let signatures = signed.into_iter().map(|(_, signed)| signed).collect();
-            effects.push(OrderingEffect::Seal { height, seal: Seal::Quorum { place, signatures } });
+            let seal = Sealing::Given(Seal::Quorum { place, signatures });
+            effects.push(OrderingEffect::Seal { height, seal });
         }
     }
 
@@ -402,21 +424,32 @@ impl OrderingEngine for Engine {
         match input {
             OrderingInput::Propose { block } => {
                 let (height, hash) = (block.header.height, block.hash);
-                let bytes = codec::encode(&block.sealed(Seal::Quorum { place: 0, signatures: Vec::new() }));
+                let bytes = codec::encode(&block.with_seal(Seal::Quorum { place: 0, signatures: Vec::new() }));
                 let leads = self.node.raft.state == StateRole::Leader && self.named.is_empty();
                 if leads && self.node.propose(Vec::new(), bytes).is_ok() {
                     self.executed.push_back((height, hash));
                 } else {
                     effects.push(OrderingEffect::Discard { from: height });
                     // With it went what was to be executed instead.
-                    let again = self.named.iter().cloned();
-                    effects.extend(again.map(|Named { height, block, .. }| OrderingEffect::Execute { height, block }));
+                    for Named { height, block, settled, .. } in self.named.iter().cloned() {
+                        effects.push(OrderingEffect::Execute { height, block });
+                        effects.extend(settled.then_some(OrderingEffect::Settled { height }));
+                    }
                 }
             }
             OrderingInput::Executed { height, valid } => {
                 let named = self.named.pop_front().expect("it was asked for");
-                assert!(named.height == height && valid, "honest peers propose valid blocks");
-                self.executed.push_back((height, named.hash));
+                assert_eq!(named.height, height);
+                if valid {
+                    self.executed.push_back((height, named.hash));
+                } else {
+                    // It is ahead of the clock, since honest peers propose valid blocks; so is what came above it. The
+                    // message is as good as lost: the leader sends it again.
+                    assert!(!named.settled, "what is settled is not asked");
+                    effects.push(OrderingEffect::Discard { from: height });
+                    self.named.clear();
+                    self.messages.pop_front();
+                }
             }
             OrderingInput::Message { from, bytes } => match serde_json::from_slice(bytes) {
                 Ok(Said::Raft(wire)) => self.messages.extend(message(*wire)),
@@ -438,8 +471,7 @@ impl OrderingEngine for Engine {
         }
         if self.leader.is_none() {
             // What its records hold.
-            let blocks = self.blocks(u64::MAX);
-            self.aim(blocks, &mut effects);
+            self.aim_at_log(&mut effects);
         }
         self.take(&mut effects);
         self.ready(&mut effects);
@@ -454,7 +486,7 @@ impl OrderingEngine for Engine {
 fn raft_orders_three_peers_by_the_trait_of_ordering_engines() {
     let number = |name: &str, or: u64| std::env::var(name).ok().and_then(|text| text.parse().ok()).unwrap_or(or);
     let (first, runs) = (number("CHANCERY_SEED", 1), number("CHANCERY_RUNS", 2));
-    let (mut proposers, mut starts, mut cuts) = (0, 0, 0);
+    let (mut proposers, mut starts, mut cuts, mut ahead) = (0, 0, 0, (0, 0));
     for seed in first..first + runs {
         let run = || run_several(seed, None, &|start| Box::new(Engine::new(start)));
         let together = run().unwrap_or_else(|reason| panic!("seed {seed}: {reason}"));
@@ -467,7 +499,9 @@ fn raft_orders_three_peers_by_the_trait_of_ordering_engines() {
         assert_eq!(run().as_ref(), Ok(&together), "seed {seed} is another run the second time");
         proposers = proposers.max(together.proposers);
         (starts, cuts) = (starts + together.starts, cuts + together.cuts);
+        ahead = (ahead.0 + together.withheld, ahead.1 + together.refused);
     }
+    assert!(ahead.0 > 0, "blocks ahead of clocks: {ahead:?} withheld and refused");
     assert!(proposers > 1 && starts > 3 * runs && cuts > 0, "{proposers} proposers, {starts} starts, {cuts} cuts");
 }
 
@@ -477,4 +511,13 @@ fn a_batch_that_only_its_origin_has_signed_is_in_no_block() {
     let failed = run_several(1, Some(Mutant::WitnessAlone), &|start| Box::new(Engine::new(start)));
     let reason = failed.expect_err("it is found");
     assert!(reason.contains("halts") && reason.contains("the witnesses of batch"), "{reason}");
+}
+
+/// A leader whose clock is ahead has its blocks accepted at once: nobody's clock was there.
+#[test]
+fn a_follower_that_does_not_ask_its_clock_is_found() {
+    let found = (1..20)
+        .find_map(|seed| run_several(seed, Some(Mutant::ClockNotAsked), &|start| Box::new(Engine::new(start))).err());
+    let reason = found.expect("it is found");
+    assert!(reason.contains("before anybody's clock was at its time"), "{reason}");
 }

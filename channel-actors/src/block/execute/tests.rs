@@ -3,6 +3,7 @@
 use crate::block::execute::*;
 use crate::test_support::{Bench, DRAWN, NOW, config, envelope, key, persist, transaction, verified, whole_disk};
 use ledger_classes::action::{Action, channel::Propose};
+use ledger_classes::formats::block::Seal;
 use ledger_classes::formats::transaction::{Envelope, Transaction};
 use ledger_classes::state::participant::NoCertificates;
 

@@ -1,9 +1,11 @@
 //! The acceptor's rules on made-up blocks.
 
+mod clocks;
+
 use crate::pipeline::acceptor::*;
 use crate::test_support::{Bench, NOW, config, envelope, verified};
 use ledger_classes::formats::blinding::BlindingSeed;
-use ledger_classes::formats::block::{Block, Header};
+use ledger_classes::formats::block::{Block, Header, Seal};
 use ledger_classes::formats::detail::Detail;
 use ledger_classes::formats::outcome::ResultCode;
 use ledger_classes::keys::Address;
@@ -20,9 +22,10 @@ impl OrderingEngine for Manual {
         let height = u64::from(bytes[1]);
         match bytes[0] {
             b'f' => vec![OrderingEffect::Final { height }],
-            b's' => vec![OrderingEffect::Seal { height, seal: Seal::Genesis {} }],
+            b's' => vec![OrderingEffect::Seal { height, seal: Sealing::Alone }],
             b'd' => vec![OrderingEffect::Discard { from: height }],
             b'x' => vec![OrderingEffect::Execute { height, block: Bytes::new() }],
+            b'k' => vec![OrderingEffect::Settled { height }],
             _ => {
                 let send = |number, after| OrderingEffect::Send { to: Address([number; 20]), bytes: vec![], after };
                 let record = OrderingEffect::Persist { ticket: height, record: vec![] };
@@ -39,9 +42,12 @@ impl OrderingEngine for Immediate {
     fn on(&mut self, input: OrderingInput<'_>) -> Vec<OrderingEffect> {
         let OrderingInput::Propose { block } = input else { return Vec::new() };
         let height = block.header.height;
-        vec![OrderingEffect::Final { height }, OrderingEffect::Seal { height, seal: Seal::Genesis {} }]
+        vec![OrderingEffect::Final { height }, OrderingEffect::Seal { height, seal: Sealing::Alone }]
     }
 }
+
+/// Every block of these tests is in the past then.
+const LATER: Time = Time::from_millis(NOW.millis() + 100);
 
 fn told(acceptor: &mut Acceptor, what: u8, height: u8) -> Vec<String> {
     seen(acceptor.ordered(OrderingInput::Message { from: Address([0; 20]), bytes: &[what, height] }))
@@ -96,6 +102,7 @@ fn block(height: u64) -> Arc<ExecutedBlock> {
         ids: [(id(height), 0)].into(),
         next_timer: Some(NOW.plus_millis(1_000 + height)),
         config: None,
+        orderers: config().orderers(),
     })
 }
 
@@ -146,6 +153,7 @@ fn seen(effects: impl IntoIterator<Item = AcceptorEffect>) -> Vec<String> {
         AcceptorEffect::Persist { ticket, .. } => format!("record {ticket}"),
         AcceptorEffect::Send { to, .. } => format!("send {}", to.0[0]),
         AcceptorEffect::WakeAt(time) => format!("wake {}", time.millis_since(NOW)),
+        AcceptorEffect::Ahead(ahead) => ahead.text().into(),
         AcceptorEffect::Halt(reason) => format!("halt: {reason}"),
     };
     effects.into_iter().map(word).collect()
@@ -304,8 +312,8 @@ fn blocks_of_another_peer_are_executed_in_their_order_and_before_what_is_propose
     assert_eq!(told(&mut manual, b'x', 1), ["check 1 above []"]);
     assert_eq!(told(&mut manual, b'x', 2), [""; 0], "one at a time");
     assert_eq!(seen(manual.propose(vec![], NOW.plus_millis(9))), [""; 0]);
-    assert_eq!(seen(manual.checked(Some(block(1)))), ["check 2 above [1]"]);
-    assert_eq!(seen(manual.checked(Some(block(2)))), ["execute 3 at 9 above [1, 2]"]);
+    assert_eq!(seen(manual.checked(Some(block(1)), LATER)), ["check 2 above [1]"]);
+    assert_eq!(seen(manual.checked(Some(block(2)), LATER)), ["execute 3 at 9 above [1, 2]"]);
     assert_eq!(seen(manual.executed(executed(3))), ["executed"]);
     assert_eq!((told(&mut manual, b'f', 1), told(&mut manual, b's', 1).len()), (vec![], 2));
     assert_eq!(persisted(&mut manual, 1, Pressure::None), ["commit Some(1) tell [1]"], "its own receipts are told");
@@ -320,10 +328,10 @@ fn of_blocks_that_will_not_be_none_is_executed_and_one_that_is_leaves_nothing() 
     assert_eq!(told(&mut manual, b'x', 2), [""; 0]);
     assert_eq!(told(&mut manual, b'd', 1), [""; 0]);
     assert_eq!(told(&mut manual, b'x', 1), [""; 0], "one at a time");
-    assert_eq!(seen(manual.checked(Some(block(1)))), ["check 1 above []"], "another one, above what was");
-    assert_eq!(seen(manual.checked(None)), [""; 0], "it is no valid one");
+    assert_eq!(seen(manual.checked(Some(block(1)), LATER)), ["check 1 above []"], "another one, above what was");
+    assert_eq!(seen(manual.checked(None, LATER)), [""; 0], "it is no valid one");
     assert_eq!(seen(manual.propose(vec![], NOW)), ["execute 1 at 0 above []"]);
-    assert_eq!(seen(manual.checked(None)), ["halt: a block was checked that nobody asked for"]);
+    assert_eq!(seen(manual.checked(None, LATER)), ["halt: a block was checked that nobody asked for"]);
 }
 
 /// What is executed above a block that removes this peer could be nobody's: the channel halted for it, before those who

@@ -1,6 +1,8 @@
 //! The machine, its effect loop, execution and store together, in a random order of completions: each id has one outcome
 //! for ever, heights are consecutive, block times never go back, nothing is told before it is on disk.
 
+mod seals;
+
 use crate::block::disk_needs;
 use crate::block::encoding::decode_receipts;
 use crate::block::refusal::SubmitRefusal;
@@ -94,6 +96,10 @@ struct World {
 
 impl World {
     fn new() -> Self {
+        Self::ordered_by(Box::new(Solo))
+    }
+
+    fn ordered_by(engine: Box<dyn OrderingEngine>) -> Self {
         let bench = Bench::new(&config());
         let opened = &bench.opened;
         let memory = Arc::new(memory::Pool::new(usize::MAX));
@@ -114,7 +120,6 @@ impl World {
             quota: whole_disk(),
             verify_slice: Duration::MAX,
         };
-        let engine = Box::new(Solo::new(Arc::new(key(200))));
         let mut machine = ChannelMachine::new(opened, engine, proposer, 2, u64::MAX);
         // Blocks smaller than any configuration has them.
         let limits = Limits { block_transactions_max: 4, block_age_ms_max: 50, ..Limits::default() };

@@ -150,7 +150,7 @@ fn only_a_good_signature_of_one_that_orders_counts() {
     peers.verified(0, all, NOW);
     let batch = peers.peers[0].open[0].batch.clone();
     let of = |number: u8| key(number).public().address();
-    let vouches = |batch: &Batch, signed: SealSignature| codec::encode(&Said::Vouches { batch: batch.clone(), signed });
+    let vouches = |batch: &Batch, signed: SealSignature| Said::Vouches { batch: batch.clone(), signed }.encode();
     let good = batch.witness(&key(2), &CHANNEL);
     let other = Batch { number: 1, ..batch.clone() };
     let mut wrong = good.clone();
@@ -171,7 +171,7 @@ fn only_a_good_signature_of_one_that_orders_counts() {
     peers.perform(0, effects, NOW);
     assert_eq!(peers.passed[0].len(), 2);
     // Nobody is asked in another's name.
-    let asks = codec::encode(&Said::Asks { batch, envelopes: vec![vec![]; 2] });
+    let asks = Said::Asks { batch, envelopes: vec![vec![]; 2] }.encode();
     assert!(peers.peers[1].message(of(3), &asks, NOW).is_empty());
 }
 

@@ -145,3 +145,23 @@ fn an_action_of_rules_that_are_not_in_force_is_in_no_block() {
     assert_eq!(block.map(|block| block.ids.len()), Some(2), "whether they may is for execution");
     assert_eq!(left.refused, [(refused.id(), ahead)]);
 }
+
+/// The second transaction of the block appends to a log, beside what is of rules 1.
+#[test]
+fn a_block_with_an_action_of_later_rules_is_refused_and_none_is_made() {
+    let bench = breaks::Bench::new();
+    assert!(bench.maker.check(&bench.last).is_ok());
+    crate::rules::with_later("log.append", || {
+        let ahead = Invalid::TransactionAheadOfRules { place: 1, rules: crate::rules::NEXT };
+        assert_eq!(bench.refused(), ahead);
+        let envelopes = &bench.last.block.transactions;
+        let offered = verify_transactions(envelopes, bench.maker.channel(), SEED, &mut KeyCache::default());
+        let Drafted { block, left } = bench.maker.draft(7, offered.expect("they verify"));
+        assert_eq!(block.map(|block| block.ids.len()), Some(1));
+        let unknown = crate::formats::transaction::TransactionError::UnknownAction("log.append".into());
+        assert_eq!(
+            left.refused.into_iter().map(|(_, why)| why).collect::<Vec<_>>(),
+            [crate::chain::Refused::Limits(unknown)]
+        );
+    });
+}

@@ -109,7 +109,7 @@ fn a_block_lists_the_batches_of_its_transactions_with_as_many_witnesses_as_the_p
                 let block = made.expect("it is witnessed");
                 assert_eq!((&block.batches, block.header.batches), (&listed, 2));
                 assert_eq!(verdict(&maker, &block, &offered[..3], &listed).as_ref(), Ok(&block));
-                let sealed = block.sealed(Seal::Genesis {});
+                let sealed = block.with_seal(Seal::Genesis {});
                 assert_eq!(Block::decode(&codec::encode(&sealed)).expect("one form"), sealed);
                 assert_eq!(sealed.check_body(), Ok(()));
             }
@@ -124,6 +124,28 @@ fn a_block_lists_the_batches_of_its_transactions_with_as_many_witnesses_as_the_p
     assert_eq!((block.batches.len(), block.header.batch_root), (0, merkle::empty_root()));
     let listed = batches(&maker.channel(), &offered, &ORDERERS);
     assert_eq!(verdict(&maker, &block, &offered[..3], &listed), Err("unlisted-batch"));
+}
+
+/// One batch was counted for each transaction, and all of them were listed: a proposer halted over its own draft.
+#[test]
+fn of_several_batches_that_have_a_transaction_a_block_lists_one() {
+    let (maker, offered) = under(Witnesses::Quorum);
+    let channel = maker.channel();
+    let in_many = |number: usize| batch(&channel, ORDERER, number as u64, &[&offered[0]], &ORDERERS[..2]);
+    let mut all: Vec<_> = (0..=crate::limits::BATCHES_MAX).map(in_many).collect();
+    // This one has the second, too: the first need not be listed twice.
+    all.insert(0, batch(&channel, 201, 1, &[&offered[1], &offered[0]], &ORDERERS[..2]));
+    for (count, transactions) in [(1, &offered[..1]), (1, &offered[..2]), (1, &offered[1..2])] {
+        let block = drafted(&maker, transactions, all.clone()).expect("it is witnessed");
+        assert_eq!((block.ids.len(), block.batches.len()), (transactions.len(), count));
+        assert_eq!(verdict(&maker, &block, transactions, &block.batches).as_ref(), Ok(&block));
+    }
+    // Of what is too large for a block with another batch there may be a smaller one.
+    let mut huge = in_many(9_999);
+    huge.leaves.resize(crate::limits::BATCH_LEAVES_MAX + 1, Hash::ZERO);
+    all.insert(0, huge);
+    let block = drafted(&maker, &offered[..1], all).expect("it is witnessed");
+    assert_eq!((block.ids.len(), block.batches.len()), (1, 1));
 }
 
 #[test]
@@ -228,7 +250,7 @@ fn a_batch_is_of_one_list_of_transactions() {
         verdict(&maker, &block, &offered, std::slice::from_ref(&folded)).map(|block| block.hash),
         Err("batch-digest")
     );
-    let mut sealed = block.sealed(Seal::Genesis {});
+    let mut sealed = block.with_seal(Seal::Genesis {});
     assert_eq!(sealed.check_body(), Ok(()));
     // Whoever keeps blocks without executing them sees it, too.
     sealed.batches = vec![folded];
