@@ -7,7 +7,7 @@
 //! is the part only by its files: by what is not in them yet somebody is told to wait at most.
 //! Never here: the disk as a whole, which keeps a reserve (`store/file/disk.rs`).
 
-use crate::limits::{ACTS_BYTES_MIN, ACTS_PART, SHARE_LOOK};
+use crate::limits::{ACTS_BYTES_MIN, ACTS_PART, QUOTA_LOOK};
 use crate::runtime::place::Place;
 use std::collections::HashMap;
 use std::fmt;
@@ -271,7 +271,7 @@ impl DiskQuota {
 
     /// Looks at the files, if that was not a moment ago; so many bytes wait beside them for a checkpoint.
     pub(crate) fn look(&self, waiting: usize) {
-        let mut used = self.known(SHARE_LOOK);
+        let mut used = self.known(QUOTA_LOOK);
         used.waiting = waiting as u64;
         self.tell(&mut used);
     }
