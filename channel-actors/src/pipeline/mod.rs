@@ -17,4 +17,5 @@ pub(crate) mod places;
 pub(crate) mod submission;
 pub(crate) mod verifier;
 pub(crate) mod vouching;
+pub(crate) mod witness_requests;
 pub(crate) mod witnesses;

@@ -47,6 +47,7 @@ pub struct Metrics {
     refusals: Family<OutcomeLabel, Counter>,
     dropped: Family<OutcomeLabel, Counter>,
     deferred: Family<ChannelLabel, Counter>,
+    witness_requests: Family<OutcomeLabel, Counter>,
     stages: Family<StageLabel, Histogram, Seconds>,
     end_to_end: Family<ChannelLabel, Counter<f64, AtomicU64>>,
 }
@@ -63,6 +64,7 @@ impl Metrics {
             refusals: Family::default(),
             dropped: Family::default(),
             deferred: Family::default(),
+            witness_requests: Family::default(),
             stages: Family::new_with_constructor(Seconds),
             end_to_end: Family::default(),
         };
@@ -82,6 +84,8 @@ impl Metrics {
         r.register("channel_dropped", help, metrics.dropped.clone());
         let help = "Times that a transaction waited for another block, since its own had used its budget";
         r.register("channel_deferred", help, metrics.deferred.clone());
+        let help = "Requests of other peers to vouch for what they verified, by what became of them";
+        r.register("channel_witness_requests", help, metrics.witness_requests.clone());
         // Of all channels together: with thousands of them, buckets for each would be what a peer mostly tells.
         r.register_with_unit("stage", "Time spent in a stage", Unit::Seconds, metrics.stages.clone());
         let help = "Time from the door to the answer of all transactions; their number is in channel_transactions";
@@ -177,6 +181,11 @@ impl ChannelMetrics {
         if count > 0 {
             self.metrics.deferred.get_or_create(&self.label()).inc_by(count as u64);
         }
+    }
+
+    /// Another peer asked to vouch for a batch.
+    pub(crate) fn witness_request(&self, outcome: &str) {
+        self.metrics.witness_requests.get_or_create(&self.outcome(outcome)).inc();
     }
 
     pub(crate) fn stage(&self, stage: Stage, time: Duration) {
