@@ -70,10 +70,18 @@ pub const REMEMBERED_ANSWERS_MAX: usize = 256;
 pub const WITNESS_BATCH_TRANSACTIONS_MAX: usize = 1_024;
 /// See [`WITNESS_BATCH_TRANSACTIONS_MAX`].
 pub const WITNESS_BATCH_BYTES_MAX: usize = 1024 * 1024;
-/// Batches of this peer that may lack witnesses at a time: meanwhile what is verified makes the next one larger.
+/// Batches of this peer that may lack witnesses at a time: meanwhile what is verified makes the next one larger. So of another
+/// peer's as many are verified at a time, and more are refused: it asks again.
 pub const WITNESS_BATCHES_OPEN_MAX: usize = 4;
+/// Bytes of what all other peers ask this one to vouch for at a time. Beyond, a request is refused, and comes again.
+pub const WITNESS_REQUESTS_BYTES_MAX: usize = 64 * 1024 * 1024;
 /// Milliseconds after which those who have not signed a batch are asked again: it or the answer may be lost.
 pub const WITNESS_AGAIN_MS: u64 = 250;
+/// Milliseconds that a transaction whose time is over waits for a block that tells its outcome, where another peer proposes: one
+/// that has it may be on its way.
+pub const EXPIRED_KEPT_MS: u64 = 5_000;
+/// Milliseconds between two looks for such: each looks at all that wait.
+pub const EXPIRED_LOOK_MS: u64 = 1_000;
 /// Window over which each channel's CPU share is measured: the last one to two of these count.
 pub const SPAN: Duration = Duration::from_millis(100);
 /// CPU share that other channels must have used before they count as contention.
@@ -176,11 +184,11 @@ pub const DISK_BYTES_OF_ACTION: u64 = 512;
 pub const DISK_BYTES_OF_TRANSFER: u64 = 256;
 /// The same of each instance of a contract that it makes or calls: records, timers, events.
 pub const DISK_BYTES_OF_CALL: u64 = 1_536;
-/// How often it is looked at most what a channel's files take: at a hundred megabytes a second, as much as a fourth of a
+/// How often the quota looks at most what a channel's files take: at a hundred megabytes a second, as much as a fourth of a
 /// large part is written in a minute, and a look costs some ten microseconds.
-pub const SHARE_LOOK: Duration = Duration::from_millis(150);
+pub const QUOTA_LOOK: Duration = Duration::from_millis(150);
 /// The same for those who only show it.
-pub const SHARE_SHOWN: Duration = Duration::from_secs(2);
+pub const QUOTA_SHOWN: Duration = Duration::from_secs(2);
 /// The pause before a background task that panicked begins anew; four times as long after each further panic. Revoked
 /// means out within a second, also when the task that watches has just panicked.
 pub const TASK_PAUSE_MIN: Duration = Duration::from_millis(20);

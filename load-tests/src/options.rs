@@ -78,6 +78,7 @@ pub struct Options {
     pub limit_seconds: Duration,
 }
 
+// What is wrong with an option is words for people, to which clap adds its name.
 fn seconds(text: &str) -> Result<Duration, String> {
     let seconds: f64 = text.parse().map_err(|_| format!("{text:?} is no number of seconds"))?;
     match (0.01..=600.0).contains(&seconds) {

@@ -83,7 +83,7 @@ pub(crate) struct Places {
 pub(crate) struct ChannelDescription {
     /// Its name.
     pub(crate) name: String,
-    /// Its id, height and last header's hash; or why they are not known.
+    /// Its id, height and last header's hash; or why they are not known, in words: they go to another process, for people.
     pub(crate) state: Result<ChannelTip, String>,
 }
 

@@ -6,7 +6,6 @@
 //! a ledger, no line before it can be changed, removed or added without this showing.
 
 use crate::office::{
-    cause::Cause,
     database::{Database, DatabaseError},
     enrolment::{RequestId, TokenId},
     folder::{CertificateFolder, FolderError},
@@ -253,17 +252,9 @@ fn body(fields: &Map<String, Value>, place: Place, database: &Database) -> Strin
 }
 
 impl CertificateFolder {
-    /// The same folder, with what is done from here on done by somebody for a reason.
-    #[must_use]
-    pub fn because(&self, cause: Cause) -> Self {
-        let mut folder = self.clone();
-        folder.cause = cause;
-        folder
-    }
-
     /// The index as it is on disk. Reads it whole and understands nothing, so that a damaged one can be compared too.
     pub fn index(&self) -> Result<Index, FolderError> {
-        Ok(read_index(&self.directory)?)
+        Ok(read_index(self.layout.directory())?)
     }
 
     /// The acts of the folder, with the index that they are of.
@@ -272,7 +263,7 @@ impl CertificateFolder {
         let index = self.index()?;
         let database = self.read()?;
         let acts = index.acts(&database).map_err(|error| DatabaseError::Corrupt {
-            path: self.directory.display().to_string(),
+            path: self.layout.directory().display().to_string(),
             line: 0,
             reason: error.to_string(),
         })?;

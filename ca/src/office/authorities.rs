@@ -13,7 +13,6 @@ use crate::{
         event::Event,
         folder::{CertificateFolder, FolderError, file_error, within, write},
         index_file::{self, LockedDatabase},
-        known::Known,
         record::{AuthorityRecord, ROOT},
     },
 };
@@ -53,13 +52,12 @@ impl CertificateFolder {
             files::private_folders(&path).map_err(|source| file_error(&path, source))?;
         }
         index_file::create(&draft, consortium, now)?;
-        let (consortium, known) = (consortium.to_owned(), Known::default());
-        let folder = Self { directory: draft.clone(), consortium, keys, cause, fenced: None, known };
+        let folder = Self::at(draft.clone(), consortium.to_owned(), keys).because(cause);
         let mut database = folder.lock()?;
         folder.add(&mut database, &root, &key, ROOT, ROOT, now)?;
         drop(database);
         whole.finish().map_err(|source| file_error(&directory, source))?;
-        Ok(Self { directory, known: Known::default(), ..folder })
+        Ok(folder.moved(directory))
     }
 
     /// Adds an organization with an issuing CA under the consortium's root.
@@ -89,7 +87,7 @@ impl CertificateFolder {
         let start = Time::from_millis(now.millis().saturating_sub(BACKDATE_MS));
         let validity = Validity::starting(start, ISSUING_LIFETIME_MS);
         let key = self.keys.generate(organization, &key.into())?;
-        let authority = Authority::new_organization_root(&self.consortium, organization, key.signer(), validity)?;
+        let authority = Authority::new_organization_root(self.consortium(), organization, key.signer(), validity)?;
         self.add(&mut database, &authority, &key, organization, organization, now)
     }
 
@@ -98,7 +96,7 @@ impl CertificateFolder {
             return Err(FolderError::ReservedName);
         }
         // Before a token makes a key for it.
-        Identity::new(&self.consortium, organization, Role::Peer, "x").map_err(AuthorityError::Name)?;
+        Identity::new(self.consortium(), organization, Role::Peer, "x").map_err(AuthorityError::Name)?;
         let database = self.lock()?;
         if database.authorities().contains_key(organization) {
             return Err(FolderError::Exists(format!("the CA of {organization}")));
@@ -116,9 +114,9 @@ impl CertificateFolder {
         issuer: &str,
         now: Time,
     ) -> Result<AuthorityRecord, FolderError> {
-        self.keys.keep(&self.directory, name, key)?;
+        self.keys.keep(self.layout.directory(), name, key)?;
         let certificate = authority.certificate().to_vec();
-        write(&self.directory.join(format!("{name}.pem")), &certificates_pem(&[certificate]))?;
+        write(&self.layout.shown(name), &certificates_pem(&[certificate]))?;
         database.append(&Event::AuthorityAdded {
             name: name.into(),
             issuer: issuer.into(),

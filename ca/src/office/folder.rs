@@ -24,6 +24,7 @@ use crate::{
         database::{Database, DatabaseError},
         index_file::LockedDatabase,
         known::Known,
+        layout::Layout,
         record::{AuthorityRecord, CertificateRecord},
     },
 };
@@ -105,18 +106,19 @@ impl From<CertificateFileError> for FolderError {
     }
 }
 
-/// The directory.
+/// The directory: the one database of what was done, the right to change it, and the keys. What the office does is in the
+/// files beside this one, each by `read`, `lock` and `load`.
 #[derive(Clone, Debug)]
 pub struct CertificateFolder {
-    pub(crate) directory: PathBuf,
-    pub(crate) consortium: String,
+    pub(crate) layout: Layout,
+    consortium: String,
     pub(crate) keys: Keyring,
     /// Who does what is done from here on, and why.
-    pub(crate) cause: Cause,
+    cause: Cause,
     /// Why nothing is signed or changed, if so.
-    pub(crate) fenced: Option<String>,
+    fenced: Option<String>,
     /// The index, as far as it was read.
-    pub(crate) known: Known,
+    known: Known,
 }
 
 impl CertificateFolder {
@@ -126,7 +128,24 @@ impl CertificateFolder {
         let known = Known::default();
         let consortium = known.read(&directory)?.0.consortium().to_owned();
         let keys = Keyring::new(PassphraseSource::usual(dir));
-        Ok(Self { directory, consortium, keys, cause: Cause::default(), fenced: None, known })
+        Ok(Self { known, ..Self::at(directory, consortium, keys) })
+    }
+
+    /// A folder of which nothing was read.
+    pub(crate) fn at(directory: PathBuf, consortium: String, keys: Keyring) -> Self {
+        let (layout, cause, known) = (Layout::new(directory), Cause::default(), Known::default());
+        Self { layout, consortium, keys, cause, fenced: None, known }
+    }
+
+    /// The same folder in another place, to which it was moved.
+    pub(crate) fn moved(self, directory: PathBuf) -> Self {
+        Self { layout: Layout::new(directory), known: Known::default(), ..self }
+    }
+
+    /// The same folder, with what is done from here on done by somebody for a reason.
+    #[must_use]
+    pub fn because(&self, cause: Cause) -> Self {
+        Self { cause, ..self.clone() }
     }
 
     /// The same folder with a keyring of the caller's.
@@ -162,12 +181,12 @@ impl CertificateFolder {
     /// The right to write, without which nothing is signed either.
     pub(crate) fn lock(&self) -> Result<LockedDatabase, FolderError> {
         self.check_fence()?;
-        Ok(LockedDatabase::open(&self.directory, self.cause.clone(), &self.known)?)
+        Ok(LockedDatabase::open(self.layout.directory(), self.cause.clone(), &self.known)?)
     }
 
     /// The state, without the right to write.
     pub(crate) fn read(&self) -> Result<Arc<Database>, FolderError> {
-        Ok(self.known.read(&self.directory)?.0)
+        Ok(self.known.read(self.layout.directory())?.0)
     }
 
     /// All leaves, in the order in which they were issued.
@@ -197,7 +216,7 @@ impl CertificateFolder {
         let record = database.authorities().get(name).ok_or_else(unknown)?;
         let certificates = read_certificates(&self.authority_file(name, &record.serial))?;
         let certificate = certificates.first().ok_or_else(unknown)?;
-        Ok(Authority::load(certificate, self.keys.open(&self.directory, record.keys(), certificate)?)?)
+        Ok(Authority::load(certificate, self.keys.open(self.layout.directory(), record.keys(), certificate)?)?)
     }
 }
 

@@ -81,7 +81,7 @@ impl CertificateFolder {
         database: &Database,
         record: &CertificateRecord,
     ) -> Result<Vec<Vec<u8>>, CredentialsError> {
-        let file = self.directory.join("issued").join(format!("{}.pem", record.serial));
+        let file = self.layout.issued(&record.serial);
         let issued = read_certificates(&file)?;
         self.newest_path(database, record, issued.first().map_or(&[], Vec::as_slice))
     }

@@ -110,7 +110,7 @@ impl CertificateFolder {
         let alternative_names = &terms.alternative_names;
         let request = LeafRequest { identity, public_key, alternative_names, validity };
         let leaf = authority.issue_leaf(&request, serial.clone())?;
-        let file = self.directory.join("issued").join(format!("{serial}.pem"));
+        let file = self.layout.issued(&serial);
         let path = match database.authorities().get(name) {
             Some(record) if record.issuer != record.name => vec![leaf.clone(), authority.certificate().to_vec()],
             _ => vec![leaf.clone()],
@@ -139,7 +139,7 @@ impl CertificateFolder {
             of.role() == Role::Peer && of.organization() != identity.organization()
         });
         for record in others.filter(|record| record.status(now) == CertificateStatus::Valid) {
-            let path = read_certificates(&self.directory.join("issued").join(format!("{}.pem", record.serial)))?;
+            let path = read_certificates(&self.layout.issued(&record.serial))?;
             let leaf = path.first().and_then(|der| Certificate::parse(der).ok());
             let taken = leaf.and_then(|leaf| leaf.server_names().ok()).unwrap_or_default();
             if let Some(name) = asked.iter().find(|name| taken.contains(name)) {

@@ -16,7 +16,7 @@ impl CertificateFolder {
     /// The CAs whose keys lie unencrypted, as older versions wrote them.
     pub fn plain_keys(&self) -> Result<Vec<String>, FolderError> {
         let mut plain = Vec::new();
-        for (name, path) in key_files(&self.directory)? {
+        for (name, path) in key_files(self.layout.directory())? {
             if !is_encrypted(&read_key_file(&path)?) {
                 plain.push(name);
             }
@@ -26,7 +26,7 @@ impl CertificateFolder {
 
     /// Whether the passphrase opens one of the folder's encrypted keys; yes if there is none.
     pub fn check_passphrase(&self) -> Result<(), FolderError> {
-        match any_encrypted(&self.directory)? {
+        match any_encrypted(self.layout.directory())? {
             Some((path, text)) => Ok(self.keys.unlock(&path, &text).map(|_| ())?),
             None => Ok(()),
         }
@@ -42,7 +42,7 @@ impl CertificateFolder {
         new.make().map_err(KeyError::from)?;
         let (passphrase, _) = new.read().map_err(KeyError::from)?;
         let (mut names, mut drafts) = (Vec::new(), Vec::new());
-        for (name, path) in key_files(&self.directory)? {
+        for (name, path) in key_files(self.layout.directory())? {
             let text = read_key_file(&path)?;
             let key = if is_encrypted(&text) {
                 match self.keys.unlock(&path, &text) {
@@ -67,7 +67,7 @@ impl CertificateFolder {
         for (draft, path) in &drafts {
             fs::rename(draft, path).map_err(|source| file_error(path, source))?;
         }
-        files::sync_directory(&self.directory).map_err(|source| file_error(&self.directory, source))?;
+        files::sync_directory(self.layout.directory()).map_err(|source| file_error(self.layout.directory(), source))?;
         Ok(names)
     }
 }

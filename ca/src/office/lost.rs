@@ -73,7 +73,7 @@ impl CertificateFolder {
                 continue;
             }
             let issuer = self.authority_certificate(&lost.authority)?;
-            let answer = read_revoked(&self.directory, &issuer, &lost.serial);
+            let answer = read_revoked(self.layout.directory(), &issuer, &lost.serial);
             let organization = authority.organization().to_owned();
             all.push(LostEvidence { certificate: lost.clone(), organization, issuer, answer });
         }

@@ -15,6 +15,7 @@ pub mod issuing;
 pub mod key_compromise;
 mod key_files;
 mod known;
+mod layout;
 pub mod lost;
 pub mod publication;
 pub mod record;

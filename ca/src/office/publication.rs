@@ -9,6 +9,7 @@ use crate::{
         event::Event,
         folder::{CertificateFolder, FolderError, file_error, whole_second, write},
         index_file::LockedDatabase,
+        layout::Layout,
         record::{AuthorityRecord, Revocation},
     },
 };
@@ -78,7 +79,7 @@ impl CertificateFolder {
         lifetime_ms: u64,
     ) -> Result<(PathBuf, Vec<u8>), FolderError> {
         let answer = authority.answer_ocsp(serial, status, now, whole_second(now.plus_millis(lifetime_ms)))?;
-        let file = ocsp_file(&self.directory, serial);
+        let file = self.layout.ocsp(serial);
         if let Some(directory) = file.parent() {
             files::private_folder(directory).map_err(|source| file_error(directory, source))?;
         }
@@ -130,7 +131,7 @@ impl CertificateFolder {
     }
 
     pub(crate) fn crl_file(&self, name: &str) -> PathBuf {
-        self.directory.join("crl").join(format!("{name}.pem"))
+        self.layout.crl(name)
     }
 
     /// Whether the CRL of a CA that lies in the folder is not the one that the index announces, or lacks what the index
@@ -174,11 +175,7 @@ fn revoked_by(database: &Database, name: &str) -> Vec<RevokedSerial> {
 /// The OCSP answer about a certificate in a folder `<dir>/ca/`. Reads one file and nothing else, so that it may be
 /// asked for by anybody.
 pub fn read_ocsp_answer(directory: &Path, serial: &Serial) -> Option<Vec<u8>> {
-    fs::read(ocsp_file(directory, serial)).ok().filter(|answer| answer.len() <= OCSP_BYTES_MAX)
-}
-
-fn ocsp_file(directory: &Path, serial: &Serial) -> PathBuf {
-    directory.join("ocsp").join(format!("{serial}.der"))
+    fs::read(Layout::new(directory.to_owned()).ocsp(serial)).ok().filter(|answer| answer.len() <= OCSP_BYTES_MAX)
 }
 
 pub(crate) fn status(revoked: Option<Revocation>) -> ocsp::Status {

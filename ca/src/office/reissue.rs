@@ -80,16 +80,12 @@ impl CertificateFolder {
 
     /// Where a certificate of a CA lies. `<name>.pem` is the only one of a CA that was never reissued.
     pub(crate) fn authority_file(&self, name: &str, serial: &Serial) -> PathBuf {
-        let kept = self.kept_authority(serial);
-        if kept.exists() { kept } else { self.directory.join(format!("{name}.pem")) }
-    }
-
-    fn kept_authority(&self, serial: &Serial) -> PathBuf {
-        self.directory.join("authorities").join(format!("{serial}.pem"))
+        let kept = self.layout.kept(serial);
+        if kept.exists() { kept } else { self.layout.shown(name) }
     }
 
     pub(crate) fn keep_authority(&self, serial: &Serial, der: &[u8]) -> Result<(), FolderError> {
-        let file = self.kept_authority(serial);
+        let file = self.layout.kept(serial);
         if file.exists() {
             return Ok(());
         }
@@ -104,7 +100,7 @@ impl CertificateFolder {
         let unknown = || FolderError::UnknownAuthority(name.into());
         let serial = &database.authorities().get(name).ok_or_else(unknown)?.serial;
         let newest = read_certificates(&self.authority_file(name, serial))?;
-        let file = self.directory.join(format!("{name}.pem"));
+        let file = self.layout.shown(name);
         if read_certificates(&file).is_ok_and(|shown| shown == newest) {
             return Ok(());
         }

@@ -125,7 +125,7 @@ impl CertificateFolder {
         let former = format!("{organization}.{number}");
         // A key of a folder whose index came back from a backup may be one that channels know.
         let mut names = (number + 1..).map(|number| format!("{organization}.{number}"));
-        let keys = names.find(|name| !self.keys.is_there(&self.directory, name)).ok_or_else(unknown)?;
+        let keys = names.find(|name| !self.keys.is_there(self.layout.directory(), name)).ok_or_else(unknown)?;
         let (new, issuer) = self.make(&database, organization, &old, &keys, key.into(), now)?;
         // A key in a token that is gone can say nothing, and has to go all the same.
         let (key, next) = (Hash(*old_key.as_bytes()), new.certificate());
@@ -185,7 +185,7 @@ impl CertificateFolder {
                 Authority::new_organization_root(self.consortium(), organization, key.signer(), validity)?
             }
         };
-        self.keys.keep(&self.directory, keys, &key)?;
+        self.keys.keep(self.layout.directory(), keys, &key)?;
         Ok((new, if own { organization.to_owned() } else { database.root().to_owned() }))
     }
 

@@ -60,7 +60,7 @@ impl CertificateFolder {
                     continue;
                 }
                 let issuer = self.authority_certificate(&certificate.issuer)?;
-                let answer = read_revoked(&self.directory, &issuer, &certificate.serial);
+                let answer = read_revoked(self.layout.directory(), &issuer, &certificate.serial);
                 all.push(RevokedAuthority {
                     organization: record.organization().to_owned(),
                     serial: certificate.serial,
@@ -75,14 +75,15 @@ impl CertificateFolder {
 
     /// The newest OCSP answer about a certificate, DER.
     pub fn ocsp_answer(&self, serial: &Serial) -> Result<Vec<u8>, FolderError> {
-        read_ocsp_answer(&self.directory, serial).ok_or_else(|| FolderError::UnknownCertificate(serial.to_string()))
+        read_ocsp_answer(self.layout.directory(), serial)
+            .ok_or_else(|| FolderError::UnknownCertificate(serial.to_string()))
     }
 
     /// What proves to others that a leaf is revoked. `None` while its answer is being written.
     pub fn evidence(&self, record: &CertificateRecord) -> Result<Option<RevocationEvidence>, FolderError> {
         let issuer = self.authority_certificate(&record.authority)?;
-        let Some(answer) = read_revoked(&self.directory, &issuer, &record.serial) else { return Ok(None) };
-        let path = read_certificates(&self.directory.join("issued").join(format!("{}.pem", record.serial)))?;
+        let Some(answer) = read_revoked(self.layout.directory(), &issuer, &record.serial) else { return Ok(None) };
+        let path = read_certificates(&self.layout.issued(&record.serial))?;
         Ok(Some(RevocationEvidence { path, answer }))
     }
 }

@@ -191,8 +191,8 @@ impl CertificateFolder {
         let start = Time::from_millis(now.millis().saturating_sub(BACKDATE_MS));
         let start = start.max(old.validity().not_before.plus_millis(1000));
         let root = Authority::new_root(self.consortium(), key.signer(), Validity::starting(start, ROOT_LIFETIME_MS))?;
-        self.keys.keep(&self.directory, &name, &key)?;
-        write(&self.directory.join(format!("{name}.pem")), &certificates_pem(&[root.certificate().to_vec()]))?;
+        self.keys.keep(self.layout.directory(), &name, &key)?;
+        write(&self.layout.shown(&name), &certificates_pem(&[root.certificate().to_vec()]))?;
         // Before the record: peers that read the folder at this moment look for the CRL of every CA in it.
         let crl = root.issue_crl(&[], 1, now, whole_second(now.plus_millis(ROOT_CRL_LIFETIME_MS)))?;
         write(&self.crl_file(&name), &crl_pem(&crl))?;
@@ -244,7 +244,7 @@ impl CertificateFolder {
     }
 
     fn link_file(&self, subject: &str, issuer: &str) -> PathBuf {
-        self.directory.join("links").join(format!("{subject}-by-{issuer}.pem"))
+        self.layout.link(subject, issuer)
     }
 }
 

@@ -20,7 +20,7 @@ impl CertificateFolder {
         // Not what people look at: that may be a moment behind the index.
         let file = match database.authorities().get(name) {
             Some(record) => self.authority_file(name, &record.serial),
-            None => self.directory.join(format!("{name}.pem")),
+            None => self.layout.shown(name),
         };
         let certificates = read_certificates(&file)?;
         certificates.into_iter().next().ok_or_else(|| FolderError::UnknownAuthority(name.into()))

@@ -5,8 +5,7 @@
 use crate::block::committed::CommittedBlock;
 use crate::block::disk_needs;
 use crate::block::encoding::encode_receipts;
-use crate::block::error::ChannelError;
-use crate::block::error::in_full;
+use crate::block::error::{ChannelError, in_full};
 use crate::block::key_cache::with_keys;
 use crate::block::refusal::SubmitRefusal;
 use crate::runtime::mutants::{Mutant, planted};

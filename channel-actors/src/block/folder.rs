@@ -41,7 +41,7 @@ pub enum BlockFolderError {
         /// Which file.
         path: PathBuf,
         /// What is wrong.
-        what: String,
+        what: Box<FolderDamage>,
     },
     /// A block that does not follow those that are here.
     #[error("block {height}: {what}")]
@@ -50,6 +50,60 @@ pub enum BlockFolderError {
         height: u64,
         /// Why not.
         what: String,
+    },
+}
+
+/// What is wrong with a folder of blocks.
+#[derive(Clone, Debug, thiserror::Error, PartialEq, Eq)]
+pub enum FolderDamage {
+    /// The file that says what is there is missing.
+    #[error("it is not there: this is no folder of a channel's blocks, or nothing was finished in it")]
+    Absent,
+    /// A file is not one of ours.
+    #[error("line 1 does not read `{}`", MAGIC.trim_end())]
+    Magic,
+    /// A line of the file that says what is there.
+    #[error("line {line} does not read `{name} …`{form}")]
+    Line {
+        /// Which one.
+        line: usize,
+        /// What it begins with.
+        name: &'static str,
+        /// What follows, where that is wrong.
+        form: &'static str,
+    },
+    /// The same values in another form.
+    #[error("it is not five lines, each value in its one form and each ended by one line feed")]
+    Form,
+    /// A block is missing.
+    #[error("block {height} is missing")]
+    Missing {
+        /// Which one.
+        height: u64,
+    },
+    /// A block is longer than any is.
+    #[error("block {height}: its length cannot be right")]
+    Length {
+        /// Which one.
+        height: u64,
+    },
+    /// The file ends within a block.
+    #[error("block {height} ends too early")]
+    EndsEarly {
+        /// Which one.
+        height: u64,
+    },
+    /// It holds another channel's blocks.
+    #[error("it is about the channel {name} {channel}, not {expected_name} {expected}")]
+    OtherChannel {
+        /// The name that it says.
+        name: String,
+        /// The id that it says.
+        channel: Hash,
+        /// The name of the channel that was meant.
+        expected_name: String,
+        /// That one's id.
+        expected: Hash,
     },
 }
 
@@ -78,29 +132,24 @@ impl Kept {
     }
 
     /// What is wrong is told with its line.
-    fn parse(text: &str) -> Result<Self, String> {
-        let magic = MAGIC.trim_end();
-        let rest = text.strip_prefix(MAGIC).ok_or_else(|| format!("line 1 does not read `{magic}`"))?;
-        let (mut lines, mut number) = (rest.lines(), 1);
-        let mut field = |name: &str| {
-            number += 1;
+    fn parse(text: &str) -> Result<Self, FolderDamage> {
+        let rest = text.strip_prefix(MAGIC).ok_or(FolderDamage::Magic)?;
+        let mut lines = rest.lines();
+        let mut field = |line: usize, name: &'static str| {
             let value = lines.next().and_then(|line| line.strip_prefix(name)?.strip_prefix(' '));
-            let wrong = format!("line {number} does not read `{name} …`");
-            value.map(|value| (value, wrong.clone())).ok_or(wrong)
+            value.ok_or(FolderDamage::Line { line, name, form: "" })
         };
-        let (name, wrong) = field("name")?;
-        let name = Some(name).filter(|name| is_label(name)).ok_or(wrong)?.to_owned();
-        let (channel, wrong) = field("channel")?;
-        let channel = Hash::parse(channel).map_err(|_| wrong + " with 64 hex digits")?;
-        let (height, wrong) = field("height")?;
-        let height = height.parse().map_err(|_| wrong + " with a number")?;
-        let (tip, wrong) = field("tip")?;
-        let tip = Hash::parse(tip).map_err(|_| wrong + " with 64 hex digits")?;
+        let wrong = |line, name, form| FolderDamage::Line { line, name, form };
+        let name = Some(field(2, "name")?).filter(|name| is_label(name)).ok_or(wrong(2, "name", ""))?.to_owned();
+        let hash = " with 64 hex digits";
+        let channel = Hash::parse(field(3, "channel")?).map_err(|_| wrong(3, "channel", hash))?;
+        let height = field(4, "height")?.parse().map_err(|_| wrong(4, "height", " with a number"))?;
+        let tip = Hash::parse(field(5, "tip")?).map_err(|_| wrong(5, "tip", hash))?;
         let kept = Self { name, channel, height, tip };
         // One form for each value.
         match kept.to_text() == text {
             true => Ok(kept),
-            false => Err("it is not five lines, each value in its one form and each ended by one line feed".into()),
+            false => Err(FolderDamage::Form),
         }
     }
 
@@ -117,7 +166,7 @@ impl Kept {
         };
         let mut text = String::new();
         file.take(CHANNEL_FILE_BYTES_MAX).read_to_string(&mut text).map_err(file_error(&path))?;
-        Self::parse(&text).map(Some).map_err(|what| BlockFolderError::Damaged { path, what })
+        Self::parse(&text).map(Some).map_err(|what| BlockFolderError::Damaged { path, what: Box::new(what) })
     }
 }
 
@@ -155,10 +204,8 @@ impl BlockReader {
     /// # Errors
     /// It says nothing, or cannot be read.
     pub fn open(directory: &Path) -> Result<Self, BlockFolderError> {
-        let nothing = || BlockFolderError::Damaged {
-            path: directory.join(CHANNEL),
-            what: "it is not there: this is no folder of a channel's blocks, or nothing was finished in it".into(),
-        };
+        let nothing =
+            || BlockFolderError::Damaged { path: directory.join(CHANNEL), what: Box::new(FolderDamage::Absent) };
         let kept = Kept::read(directory)?.ok_or_else(nothing)?;
         let mut files = block_files(directory)?;
         files.retain(|first| *first <= kept.height);
@@ -200,15 +247,14 @@ impl BlockReader {
             let mut magic = [0; MAGIC.len()];
             reader.read_exact(&mut magic).map_err(file_error(&path))?;
             if magic != MAGIC.as_bytes() {
-                let what = format!("line 1 does not read `{}`", MAGIC.trim_end());
-                return Err(BlockFolderError::Damaged { path, what });
+                return Err(BlockFolderError::Damaged { path, what: Box::new(FolderDamage::Magic) });
             }
             self.files.pop();
             self.open = Some((path, reader));
         }
         let missing = || BlockFolderError::Damaged {
             path: self.directory.clone(),
-            what: format!("block {} is missing", self.next),
+            what: Box::new(FolderDamage::Missing { height: self.next }),
         };
         let (path, mut reader) = self.open.take().ok_or_else(missing)?;
         let mut length = [0; LENGTH_BYTES];
@@ -218,7 +264,7 @@ impl BlockReader {
         })?;
         let length = u32::from_le_bytes(length);
         if length as usize > BLOCK_ENCODED_BYTES_MAX {
-            let what = format!("block {}: its length cannot be right", self.next);
+            let what = Box::new(FolderDamage::Length { height: self.next });
             return Err(BlockFolderError::Damaged { path, what });
         }
         Ok(Some((path, reader, length)))
@@ -234,7 +280,7 @@ impl BlockReader {
         let height = self.next;
         reader.read_exact(&mut bytes).map_err(|error| match error.kind() {
             io::ErrorKind::UnexpectedEof => {
-                BlockFolderError::Damaged { path: path.clone(), what: format!("block {height} ends too early") }
+                BlockFolderError::Damaged { path: path.clone(), what: Box::new(FolderDamage::EndsEarly { height }) }
             }
             _ => file_error(&path)(error),
         })?;
@@ -309,7 +355,12 @@ impl BlockWriter {
             return Ok(writer);
         };
         if kept.channel != channel || kept.name != name {
-            let what = format!("it is about the channel {} {}, not {name} {channel}", kept.name, kept.channel);
+            let what = Box::new(FolderDamage::OtherChannel {
+                name: kept.name.clone(),
+                channel: kept.channel,
+                expected_name: name.to_owned(),
+                expected: channel,
+            });
             return Err(BlockFolderError::Damaged { path: directory.join(CHANNEL), what });
         }
         for first in block_files(directory)?.into_iter().filter(|first| *first > kept.height) {
@@ -320,7 +371,7 @@ impl BlockWriter {
         reader.seek(kept.height)?;
         // Also held against the tip's hash.
         if reader.next_block()?.is_none() {
-            let what = format!("block {} is missing", kept.height);
+            let what = Box::new(FolderDamage::Missing { height: kept.height });
             return Err(BlockFolderError::Damaged { path: directory.to_owned(), what });
         }
         if let Some((path, mut reader)) = reader.open {

@@ -32,6 +32,10 @@ pub enum SubmitRefusal {
     /// The channel's part of the disk is used up.
     #[error("{0}")]
     ChannelFull(DiskUse),
+    /// Its time is over by this peer's clock, and the blocks that are here do not tell yet whether it is in one: ask for the
+    /// id later.
+    #[error("its time is over, and whether it is in a block is not known here yet")]
+    Undecided,
     /// The channel stopped before the outcome was known: ask for the id later.
     #[error("the channel does not serve: {reason}")]
     Stopped {
@@ -50,7 +54,7 @@ impl SubmitRefusal {
             Self::Transaction(error) => Some(error.name()),
             Self::Rejected { code, .. } => Some(code.name()),
             Self::ChannelFull(_) => Some("channel-full"),
-            Self::Busy { .. } | Self::Disk(_) | Self::Stopped { .. } => None,
+            Self::Busy { .. } | Self::Disk(_) | Self::Undecided | Self::Stopped { .. } => None,
         }
     }
 }

@@ -6,8 +6,7 @@
 //! `VerifiedTransaction`, there is no second way to one, and what is replayed is what came after the last checkpoint.
 
 use crate::block::encoding::{decode_receipts, encode_receipts};
-use crate::block::error::ChannelError;
-use crate::block::error::in_full;
+use crate::block::error::{ChannelError, in_full};
 use crate::block::execute::Ids;
 use crate::block::key_cache::with_keys;
 use crate::block::tip::Tip;

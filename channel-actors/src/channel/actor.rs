@@ -10,7 +10,7 @@
 //!
 //! Running the machine never blocks; work goes to a pool and what comes of it returns as mail. `do_send` ignores a mailbox's
 //! bound, so it is used only where something else bounds the sender: the actor is told once that there is mail.
-//! Supervision: an actor that stops for any reason but the group's end (actix does not restart one that panicked) trips
+//! Supervision: an actor that stops for any reason but that it was to end (actix does not restart one that panicked) trips
 //! the channel's halt; a panic of the machine, or on a pool, does the same.
 
 use crate::block::replay::Opened;
@@ -36,8 +36,8 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError, TryLockError, Weak};
 use std::time::{Duration, Instant};
 use tokio::sync::{oneshot, watch};
 
-/// What a group works with.
-pub(crate) struct GroupContext {
+/// What a channel's actor works with.
+pub(crate) struct ChannelContext {
     pub(crate) place: Arc<Workplace>,
     pub(crate) life: Life,
     pub(crate) clock: Arc<dyn Clock>,
@@ -46,11 +46,11 @@ pub(crate) struct GroupContext {
     pub(crate) checkpoints: WorkPool,
     pub(crate) reading: WorkPool,
     pub(crate) checkpoint_interval_ms: u64,
-    /// The group ends while the channel lives on: it is suspended.
+    /// The actor ends while the channel lives on: it is suspended.
     pub(crate) ends: AtomicBool,
 }
 
-impl GroupContext {
+impl ChannelContext {
     fn halt(&self, reason: impl Into<String>) {
         self.life.halt(&self.place.name, reason);
     }
@@ -66,8 +66,8 @@ impl GroupContext {
     }
 }
 
-/// Trips the halt when the actor is gone before the channel is, or its group.
-struct Guard(Arc<GroupContext>);
+/// Trips the halt when the actor is gone before it was to end.
+struct Guard(Arc<ChannelContext>);
 
 impl Drop for Guard {
     fn drop(&mut self) {
@@ -103,16 +103,16 @@ struct Mail {
     submissions: usize,
     /// Somebody has the turn.
     taken: bool,
-    /// The group has ended.
+    /// The actor has ended.
     over: bool,
 }
 
 /// A channel that works: its machine, and the mail for it.
 struct Office {
-    context: Arc<GroupContext>,
+    context: Arc<ChannelContext>,
     actor: Addr<ChannelActor>,
     mail: Mutex<Mail>,
-    /// Of whoever has the turn; nobody else locks it. None once the group has ended.
+    /// Of whoever has the turn; nobody else locks it. None once the actor has ended.
     channel: Mutex<Option<ChannelLoop<Pools>>>,
 }
 
@@ -275,7 +275,7 @@ struct Stop;
 
 /// The pools, the clock and the actor's timer.
 struct Pools {
-    context: Arc<GroupContext>,
+    context: Arc<ChannelContext>,
     office: Weak<Office>,
     /// When the machine wants to be called, where no timer is set for that yet.
     wake: Option<Instant>,
@@ -328,7 +328,7 @@ impl Shell for Pools {
                 lost.fail(&panicked.to_string());
                 lost
             });
-            // The group may have ended.
+            // The actor may have ended.
             let turn = office.upgrade().and_then(|office| office.leave(Letter::Done(outcome)));
             if let Some(turn) = turn.filter(|_| !gives_way()) {
                 turn.take(TURN_LETTERS_MAX);
@@ -426,14 +426,14 @@ impl Handler<Stop> for ChannelActor {
     }
 }
 
-/// A running group. It ends when the last clone is dropped.
+/// A channel whose actor runs. That ends when the last clone is dropped.
 #[derive(Clone)]
-pub(crate) struct Group {
+pub(crate) struct ActiveChannel {
     office: Arc<Office>,
     _runs: Arc<watch::Sender<()>>,
 }
 
-impl Group {
+impl ActiveChannel {
     /// Passes a submission on, if there is room for it. Whoever is given the turn is to take it once it holds no lock.
     pub(crate) fn try_submit(&self, submit: Submit) -> Result<Option<Turn>, SendError<Submit>> {
         let mail = lock(&self.office.mail);
@@ -451,7 +451,7 @@ impl Group {
         drop(self.office.leave(Letter::Submit(arrivals)));
     }
 
-    /// Asks to end the group. True if nothing is under way and no timer is due before `soon`: then nothing more is begun.
+    /// Asks to end the actor. True if nothing is under way and no timer is due before `soon`: then nothing more is begun.
     pub(crate) async fn retire(&self, soon: Time) -> bool {
         let (agrees, agreed) = oneshot::channel();
         let turn = self.office.leave(Letter::Retire { soon, agrees });
@@ -461,14 +461,14 @@ impl Group {
     }
 }
 
-/// Starts the group of an opened channel in `arbiter`.
+/// Starts the actor of an opened channel in `arbiter`.
 pub(crate) fn start(
-    context: Arc<GroupContext>,
+    context: Arc<ChannelContext>,
     opened: &Opened,
     engine: Box<dyn OrderingEngine>,
     shards: usize,
     arbiter: &ArbiterHandle,
-) -> Group {
+) -> ActiveChannel {
     let (proposer, interval) = (context.place.proposer, context.checkpoint_interval_ms);
     let machine = ChannelMachine::new(opened, engine, proposer, shards.clamp(1, SHARDS_MAX), interval);
     let guard = Guard(context.clone());
@@ -486,9 +486,9 @@ pub(crate) fn start(
     });
     actor.do_send(Begin(office.clone()));
     let (runs, mut ends) = watch::channel(());
-    let group = Group { office, _runs: Arc::new(runs) };
+    let active = ActiveChannel { office, _runs: Arc::new(runs) };
     let mut life = context.life.follow();
-    let (of_group, of_ending) = (context.clone(), group.office.clone());
+    let (of_halt, of_ending) = (context.clone(), active.office.clone());
     let ending = async move {
         let over = |state: &LifeCycle| matches!(state, LifeCycle::Halted { .. } | LifeCycle::Closed);
         // The sender lives in `context`, which the actor holds: an error means that it is gone already.
@@ -500,8 +500,8 @@ pub(crate) fn start(
         of_ending.end();
         actor.do_send(Stop);
     };
-    Tasks::job(arbiter, move || ending, move |reason| of_group.halt(format!("ending its actor panicked: {reason}")));
-    group
+    Tasks::job(arbiter, move || ending, move |reason| of_halt.halt(format!("ending its actor panicked: {reason}")));
+    active
 }
 
 #[cfg(test)]

@@ -1,8 +1,7 @@
 //! A channel as the API sees it: read and follow; `posting.rs` submits. Cheap to clone; everything behind it is bounded.
 
 use crate::block::committed::CommittedBlock;
-use crate::block::error::ChannelError;
-use crate::block::error::in_full;
+use crate::block::error::{ChannelError, in_full};
 use crate::block::tip::Tip;
 use crate::channel::passivation::Activity;
 use crate::channel::remains::Remains;
@@ -11,7 +10,7 @@ use crate::delivery::read_limits::Reads;
 use crate::delivery::reader::{Reader, load};
 use crate::delivery::ring::Wants;
 use crate::delivery::shared::Shared;
-use crate::limits::{COPY_TURN_BYTES, READS_MAX, RETRY_AFTER_MS, SHARE_SHOWN};
+use crate::limits::{COPY_TURN_BYTES, QUOTA_SHOWN, READS_MAX, RETRY_AFTER_MS};
 use crate::pipeline::submission::Credits;
 use crate::runtime::asker::Asker;
 use crate::runtime::life::{Life, LifeCycle};
@@ -192,7 +191,7 @@ impl ChannelHandle {
     /// What its files take of the disk, and may. Blocking, for some microseconds.
     pub fn disk_use(&self) -> DiskUse {
         // Nothing writes to files of a channel that is suspended.
-        self.0.quota.used(if self.is_suspended() { Duration::MAX } else { SHARE_SHOWN })
+        self.0.quota.used(if self.is_suspended() { Duration::MAX } else { QUOTA_SHOWN })
     }
 
     /// How full the pipeline is.

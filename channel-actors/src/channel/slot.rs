@@ -1,7 +1,7 @@
-//! The way to a channel's files and actors, open or not: one lock, under which [`Passivation`] decides, and the queues
+//! The way to a channel's files and its actor, open or not: one lock, under which [`Passivation`] decides, and the queues
 //! of those who wait until the channel works. What waits here holds credits or a read permit, which bounds it.
 
-use crate::channel::actor::{Group, Submit, Turn};
+use crate::channel::actor::{ActiveChannel, Submit, Turn};
 use crate::channel::passivation::{Activity, Need, Passivation};
 use crate::store::ChannelStore;
 use actix::dev::SendError;
@@ -10,10 +10,10 @@ use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 use tokio::sync::oneshot;
 
-/// What a channel works with. Dropping it ends the actors.
+/// What a channel works with. Dropping it ends the actor.
 pub(crate) struct Work {
     pub(crate) store: ChannelStore,
-    pub(crate) group: Group,
+    pub(crate) active: ActiveChannel,
 }
 
 /// How a reader comes to the store.
@@ -36,14 +36,14 @@ pub(crate) enum Passed {
     Turn(Turn),
 }
 
-/// The way to a channel's files and actors.
+/// The way to a channel's files and its actor.
 pub(crate) struct Slot(Mutex<SlotInner>);
 
 struct SlotInner {
     passivation: Passivation,
     /// There while it is active and, until the actor has agreed, while it is being suspended.
     work: Option<Work>,
-    /// Submissions that wait for the actors.
+    /// Submissions that wait for the actor.
     queue: Vec<Submit>,
     /// Told at each change of activity: false when the files cannot be opened, or were closed for good.
     waiting: Vec<oneshot::Sender<bool>>,
@@ -62,7 +62,7 @@ impl SlotInner {
     /// What waited goes its way. Bounded by credits.
     fn flush(&mut self) {
         if let Some(work) = &self.work {
-            self.queue.drain(..).for_each(|submit| work.group.submit(submit));
+            self.queue.drain(..).for_each(|submit| work.active.submit(submit));
         }
     }
 }
@@ -93,7 +93,7 @@ impl Slot {
     pub(crate) fn submit(&self, submit: Submit) -> Result<Passed, SendError<Submit>> {
         let mut inner = self.lock();
         match (inner.passivation.need(Instant::now(), false), &inner.work) {
-            (Need::Go, Some(work)) => Ok(work.group.try_submit(submit)?.map_or(Passed::Done, Passed::Turn)),
+            (Need::Go, Some(work)) => Ok(work.active.try_submit(submit)?.map_or(Passed::Done, Passed::Turn)),
             (Need::Go, None) => Err(SendError::Closed(submit)),
             (need, _) => {
                 inner.queue.push(submit);
@@ -143,15 +143,15 @@ impl Slot {
         rests && inner.passivation.need(Instant::now(), true) == Need::Resume
     }
 
-    /// Begins to suspend the channel, unless `busy` says that something is in flight; gives its actors, which must
+    /// Begins to suspend the channel, unless `busy` says that something is in flight; gives its actor, which must
     /// agree. `busy` is asked under the lock, so what comes later waits.
-    pub(crate) fn try_suspend(&self, busy: impl FnOnce() -> bool, after: Duration) -> Option<Group> {
+    pub(crate) fn try_suspend(&self, busy: impl FnOnce() -> bool, after: Duration) -> Option<ActiveChannel> {
         let mut inner = self.lock();
-        let group = inner.work.as_ref()?.group.clone();
-        inner.passivation.inspect(Instant::now(), busy(), after).then_some(group)
+        let active = inner.work.as_ref()?.active.clone();
+        inner.passivation.inspect(Instant::now(), busy(), after).then_some(active)
     }
 
-    /// The actors did not agree: it goes on.
+    /// The actor did not agree: it goes on.
     pub(crate) fn stay_active(&self) {
         let mut inner = self.lock();
         inner.passivation.stays_active();

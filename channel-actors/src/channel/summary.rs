@@ -1,8 +1,7 @@
 //! What is known of a channel that is suspended without opening its files: enough to list it, to judge who may see it, to
 //! answer its tip and configuration, and to resume it in time. The log is the truth: a resuming channel compares.
 
-use crate::block::error::ChannelError;
-use crate::block::error::in_full;
+use crate::block::error::{ChannelError, in_full};
 use crate::block::tip::Tip;
 use crate::delivery::shared::Shared;
 use crate::store::{ChannelStore, StoreFiles, left_summary};

@@ -7,11 +7,10 @@ mod starting;
 
 pub use parts::{ChannelRegistry, CreateError, RegistryOptions, Undecided};
 
-use crate::block::error::ChannelError;
-use crate::block::error::in_full;
+use crate::block::error::{ChannelError, in_full};
 use crate::block::replay;
 use crate::channel::actor;
-use crate::channel::actor::GroupContext;
+use crate::channel::actor::ChannelContext;
 use crate::channel::handle::{ChannelHandle, Known, Unavailable, run};
 use crate::channel::slot::Work;
 use crate::delivery::shared::Shared;
@@ -287,7 +286,7 @@ impl ChannelRegistry {
         shared: &Arc<Shared>,
     ) -> Result<Work, ChannelError> {
         let engine = self.engine(&opened.config.config)?;
-        let context = Arc::new(GroupContext {
+        let context = Arc::new(ChannelContext {
             place: Arc::new(Workplace {
                 name: handle.name().to_owned(),
                 channel: opened.channel,
@@ -313,8 +312,8 @@ impl ChannelRegistry {
             checkpoint_interval_ms: self.options.store.checkpoint_interval_ms,
             ends: AtomicBool::new(false),
         });
-        let group = actor::start(context, opened, engine, self.options.shards, &self.arbiter());
-        Ok(Work { store: opened.store.clone(), group })
+        let active = actor::start(context, opened, engine, self.options.shards, &self.arbiter());
+        Ok(Work { store: opened.store.clone(), active })
     }
 
     fn arbiter(&self) -> ArbiterHandle {

@@ -107,7 +107,8 @@ pub(crate) struct Discarded {
 /// A block that is executed and not yet applied.
 struct UnderWay {
     block: Arc<ExecutedBlock>,
-    /// Restored if the block is discarded: its parent's state, and the transactions offered for it.
+    /// What is to be known again if it does not become final: what it was executed above, and what was offered for it, or
+    /// for a later one that found it here.
     before: (Parent, CompactRange, Option<Time>),
     offered: Vec<VerifiedTransaction>,
     /// Whether this peer has proposed it.
@@ -230,6 +231,11 @@ impl Acceptor {
         self.next_execution().into_iter().collect()
     }
 
+    /// Whether what was executed may come to nothing, and with it what its time said of a transaction.
+    pub(crate) fn discards(&self) -> bool {
+        self.engine.discards()
+    }
+
     /// Whether a block under way sets a configuration: nobody proposes above it before it is known to stay, since it may
     /// change who orders, and what has to be witnessed.
     fn turns(&self) -> bool {
@@ -348,6 +354,7 @@ impl Acceptor {
             self.waits_for_checkpoint = true;
             return self.checkpoint().into_iter().collect();
         }
+        let offered_before = self.part_with_known(offered_before);
         let mut effects = vec![AcceptorEffect::Executed(offered)];
         if !committed.is_empty() {
             effects.push(AcceptorEffect::Known(committed));
@@ -363,6 +370,19 @@ impl Acceptor {
         effects.extend(self.ordered(OrderingInput::Propose { block: &block }));
         effects.extend(self.next_execution());
         effects
+    }
+
+    /// What a block under way holds, of another peer's, waits for that one, and waits again if that one will not be. Gives
+    /// the rest.
+    fn part_with_known(&mut self, offered: Vec<VerifiedTransaction>) -> Vec<VerifiedTransaction> {
+        let mut rest = Vec::with_capacity(offered.len());
+        for one in offered {
+            match self.under_way.iter_mut().find(|under_way| under_way.block.receipt_of(&one.id()).is_some()) {
+                Some(holder) => holder.offered.push(one),
+                None => rest.push(one),
+            }
+        }
+        rest
     }
 
     /// Tells the engine something, and does what it wants.

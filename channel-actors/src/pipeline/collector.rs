@@ -6,8 +6,11 @@
 //! Each id is under way once: a second submission of it waits for the same outcome, and keeps its credit as long as
 //! it waits, so that one id sent for ever fills no memory.
 //! What a block has room for goes in the order of arrival; beyond, organizations and senders have turns (`collector/pool.rs`).
+//! Where another peer proposes, what is verified here waits for the case that this one does: it is looked up in the index, since
+//! no execution does that, it goes when a block has it, and it ends when its time is over (`collector/expiry.rs`).
 
 use crate::block::execute::Offered;
+use crate::block::refusal::SubmitRefusal;
 use crate::limits::{EAGER_BLOCK_TRANSACTIONS_MAX, EAGER_BLOCK_TRANSACTIONS_MIN, OFFER_FACTOR, PIPELINE_DEPTH};
 use crate::pipeline::acceptor::Discarded;
 use crate::pipeline::answer::SubmitResult;
@@ -16,10 +19,11 @@ use crate::pipeline::submission::{Credit, Reply, Waiter};
 use crate::pipeline::verifier::{PendingTransaction, VerifiedBatch};
 use crate::runtime::mutants::{Mutant, planted};
 use crate::runtime::place::Place;
+use expiry::{Expiry, NEVER};
 use foldhash::quality::RandomState;
 use ledger_classes::formats::config::Limits;
 use ledger_classes::formats::receipt::Receipt;
-use ledger_classes::formats::transaction::VerifiedTransaction;
+use ledger_classes::formats::transaction::{TransactionError, VerifiedTransaction};
 use ledger_classes::primitives::hash::Hash;
 use ledger_classes::primitives::time::Time;
 use pool::{Pool, Room};
@@ -27,6 +31,7 @@ use std::collections::{BTreeMap, HashMap};
 use std::sync::Arc;
 use std::time::Instant;
 
+mod expiry;
 mod pool;
 
 /// Effects of the collector.
@@ -40,6 +45,8 @@ pub(crate) enum CollectorEffect {
     WakeAt(Time),
     /// Look for the outcomes of these in the index.
     OutcomeLookup(Vec<OutcomeLookup>),
+    /// Look which of these are in the index; [`Collector::known`] follows with those.
+    Find(Vec<Hash>),
     /// Give these answers.
     Reply(Vec<Reply>),
     /// A job came twice, which is a bug. The channel halts.
@@ -62,6 +69,14 @@ struct UnderWay {
     others: Vec<(Waiter, Credit)>,
     place: Place,
     arrived: Instant,
+}
+
+impl UnderWay {
+    /// All who wait have their answers from the index, or else this one.
+    fn lookups(self, id: Hash, refusal: Option<SubmitRefusal>) -> impl Iterator<Item = OutcomeLookup> {
+        let those = std::iter::once(self.first).chain(self.others);
+        those.map(move |(waiter, credit)| OutcomeLookup { id, waiter, credit, refusal: refusal.clone() })
+    }
 }
 
 /// The state of a collector.
@@ -88,6 +103,11 @@ pub(crate) struct Collector {
     follows: bool,
     /// What is verified has witnesses before it is offered.
     witnessed: bool,
+    /// How many of the pool have their outcome, at most: other peers' blocks had them.
+    over: usize,
+    expiry: Expiry,
+    /// What waits here came while this peer proposed, or above another state, and was not looked up.
+    to_find: bool,
 }
 
 impl Collector {
@@ -106,6 +126,9 @@ impl Collector {
             retired: false,
             follows: false,
             witnessed: false,
+            over: 0,
+            expiry: Expiry::new(),
+            to_find: false,
         }
     }
 
@@ -118,7 +141,7 @@ impl Collector {
         let mut effects = Vec::new();
         while let Some(VerifiedBatch { flights, maybe_committed, .. }) = self.early.remove(&self.turn) {
             self.turn += 1;
-            let fresh = self.take(flights, now);
+            let fresh = self.take(flights, now, &mut effects);
             effects.extend((!fresh.is_empty()).then_some(CollectorEffect::Witness(fresh)));
             effects.extend(self.look_up(maybe_committed));
         }
@@ -127,8 +150,13 @@ impl Collector {
     }
 
     /// Gives what is to be witnessed first.
-    fn take(&mut self, flights: Vec<PendingTransaction>, now: Time) -> Vec<VerifiedTransaction> {
-        let mut fresh = Vec::new();
+    fn take(
+        &mut self,
+        flights: Vec<PendingTransaction>,
+        now: Time,
+        effects: &mut Vec<CollectorEffect>,
+    ) -> Vec<VerifiedTransaction> {
+        let (mut fresh, mut to_find) = (Vec::new(), Vec::new());
         for PendingTransaction { transaction, place, waiter, credit, arrived } in flights {
             let id = transaction.id();
             match self.under_way.get_mut(&id) {
@@ -140,6 +168,12 @@ impl Collector {
                 None => {
                     let under_way = UnderWay { first: (waiter, credit), others: Vec::new(), place, arrived };
                     self.under_way.insert(id, under_way);
+                    if self.waits() {
+                        self.expiry.keeps(transaction.transaction().valid_until);
+                    }
+                    if self.follows {
+                        to_find.push(id);
+                    }
                     match self.witnessed {
                         true => fresh.push(transaction),
                         false => self.pool.push(transaction, place, now),
@@ -147,7 +181,13 @@ impl Collector {
                 }
             }
         }
+        effects.extend(found(to_find));
         fresh
+    }
+
+    /// Whether something may wait here that is offered for no block, and that nobody executes.
+    const fn waits(&self) -> bool {
+        self.follows || self.witnessed
     }
 
     /// These may be offered, but for those that have their outcome meanwhile, which it gives.
@@ -165,6 +205,7 @@ impl Collector {
     /// Whether verified transactions need witnesses before they are offered.
     pub(crate) const fn set_witnessed(&mut self, witnessed: bool) {
         self.witnessed = witnessed;
+        self.expiry.changes();
     }
 
     /// Gives all that is offered: its witnesses are void.
@@ -191,15 +232,73 @@ impl Collector {
         replied(replies).into_iter().chain(looked_up(others)).collect()
     }
 
-    /// Execution found these in the index.
+    /// These were found in the index.
     pub(crate) fn known(&mut self, ids: Vec<Hash>) -> Vec<CollectorEffect> {
         let mut lookups = Vec::new();
         for id in ids {
-            let Some(UnderWay { first, others, .. }) = self.under_way.remove(&id) else { continue };
-            let those = std::iter::once(first).chain(others);
-            lookups.extend(those.map(|(waiter, credit)| OutcomeLookup { id, waiter, credit, refusal: None }));
+            let Some(under_way) = self.under_way.remove(&id) else { continue };
+            lookups.extend(under_way.lookups(id, None));
+            // It waits here, unless it was offered for a block that found it.
+            self.over += usize::from(self.follows);
         }
+        self.sweep();
         looked_up(lookups).into_iter().collect()
+    }
+
+    /// Whether it is time to end what waits here without being offered: what is over before the time that this gives. Blocks up to
+    /// `decided` are applied.
+    pub(crate) fn expires(&mut self, decided: Time, now: Time) -> Option<Time> {
+        if self.waits() { self.expiry.due(decided, now) } else { None }
+    }
+
+    /// Ends what is over before `limit`, of what is in the pool of a peer that does not propose, and of `others`, which wait for
+    /// witnesses. It is in a block that is applied, or, if that is later than its time, in none for ever; else it is not known
+    /// here. Gives the ids, too.
+    pub(crate) fn expire<'a>(
+        &mut self,
+        others: impl Iterator<Item = &'a VerifiedTransaction>,
+        limit: Time,
+        decided: Time,
+        now: Time,
+    ) -> (Vec<Hash>, Vec<CollectorEffect>) {
+        let (mut ends, mut over) = (NEVER, Vec::new());
+        let mut stays = |one: &VerifiedTransaction| {
+            let until = one.transaction().valid_until;
+            if until < limit {
+                over.push((one.id(), until));
+            } else {
+                ends = ends.min(until);
+            }
+            until >= limit
+        };
+        others.for_each(|one| {
+            stays(one);
+        });
+        if self.follows {
+            self.pool.retain(|one| self.under_way.contains_key(&one.id()) && stays(one));
+            self.over = 0;
+        }
+        self.expiry.looked(ends, now);
+        // Turns are in no order.
+        over.sort_unstable();
+        let mut lookups = Vec::new();
+        for (id, until) in &over {
+            let refusal = match *until < decided {
+                true => SubmitRefusal::Transaction(TransactionError::Expired(*until)),
+                false => SubmitRefusal::Undecided,
+            };
+            let Some(under_way) = self.under_way.remove(id) else { continue };
+            lookups.extend(under_way.lookups(*id, Some(refusal)));
+        }
+        (over.into_iter().map(|(id, _)| id).collect(), looked_up(lookups).into_iter().collect())
+    }
+
+    /// Takes out of the pool what has its outcome, once that is much of it.
+    fn sweep(&mut self) {
+        if 2 * self.over > self.pool.len() {
+            self.pool.retain(|one| self.under_way.contains_key(&one.id()));
+            self.over = 0;
+        }
     }
 
     /// Blocks under way will not be, and with them what was offered for the newest if that had not executed. All of it waits
@@ -208,6 +307,7 @@ impl Collector {
         let Discarded { blocks, transactions, offered, next_timer } = discarded;
         self.depth = self.depth.saturating_sub(blocks);
         self.next_timer = next_timer;
+        self.expiry.changes();
         let places = |transactions: Vec<VerifiedTransaction>| -> Vec<(VerifiedTransaction, Place)> {
             let place = |one: VerifiedTransaction| Some((self.under_way.get(&one.id())?.place, one));
             transactions.into_iter().filter_map(place).map(|(place, one)| (one, place)).collect()
@@ -255,6 +355,8 @@ impl Collector {
                 continue;
             };
             arrivals.push(arrived);
+            // It may wait here all the same.
+            self.over += usize::from(!outcome.own);
             // Others sent the same: that is on the disk once.
             credit.landed();
             for (waiter, credit) in others {
@@ -267,12 +369,22 @@ impl Collector {
             }
             replies.push(Reply { waiter, result: SubmitResult::Committed { id, receipt } });
         }
+        self.sweep();
         (replied(replies).into_iter().collect(), arrivals)
     }
 
     /// Cuts a block, if there is reason to. Called when everything else is known that an input has led to.
     pub(crate) fn tick(&mut self, now: Time) -> Vec<CollectorEffect> {
-        self.cut(now)
+        let mut effects = self.cut(now);
+        if self.waits() {
+            effects.extend(self.expiry.wakes().map(CollectorEffect::WakeAt));
+        }
+        if self.follows && std::mem::take(&mut self.to_find) {
+            let mut ids: Vec<Hash> = self.under_way.keys().copied().collect();
+            ids.sort_unstable();
+            effects.extend(found(ids));
+        }
+        effects
     }
 
     /// The channel would be suspended. True if nothing is here or under way and no timer is due before `soon`: then no
@@ -285,12 +397,17 @@ impl Collector {
 
     /// Whether this peer proposes.
     pub(crate) const fn lead(&mut self, leads: bool) {
-        self.follows = !leads;
+        if self.follows == leads {
+            self.follows = !leads;
+            self.to_find = !leads;
+            self.expiry.changes();
+        }
     }
 
-    /// When the next timer is due, above a state that was installed.
-    pub(crate) const fn set_next_timer(&mut self, next_timer: Option<Time>) {
+    /// A state was installed, above which the next timer is due then. Its log may have what waits here.
+    pub(crate) const fn installed(&mut self, next_timer: Option<Time>) {
         self.next_timer = next_timer;
+        self.to_find = self.follows;
     }
 
     /// The configuration changed.
@@ -331,6 +448,10 @@ impl Collector {
 
 fn looked_up(lookups: Vec<OutcomeLookup>) -> Option<CollectorEffect> {
     (!lookups.is_empty()).then_some(CollectorEffect::OutcomeLookup(lookups))
+}
+
+fn found(ids: Vec<Hash>) -> Option<CollectorEffect> {
+    (!ids.is_empty()).then_some(CollectorEffect::Find(ids))
 }
 
 fn replied(replies: Vec<Reply>) -> Option<CollectorEffect> {

@@ -2,8 +2,7 @@
 //! [`Shell`] has done somewhere and brings back: on the peer's pools for the actor that serves, one after the other in
 //! virtual time for the simulator. Nothing is decided here.
 
-use crate::block::error::ChannelError;
-use crate::block::error::in_full;
+use crate::block::error::{ChannelError, in_full};
 use crate::block::execute;
 use crate::block::execute::{Checking, Execution};
 use crate::delivery::shared::Shared;
@@ -28,7 +27,7 @@ use ledger_classes::chain::{ExecutedBlock, Parent};
 use ledger_classes::execution;
 use ledger_classes::formats::blinding::BlindingSeed;
 use ledger_classes::formats::block::WitnessedBatch;
-use ledger_classes::formats::config::ChannelConfig;
+use ledger_classes::formats::config::{ChannelConfig, Engine};
 use ledger_classes::formats::outcome::ResultCode;
 use ledger_classes::formats::transaction::VerifiedTransaction;
 use ledger_classes::keys::{Address, SigningKey};
@@ -142,6 +141,7 @@ pub(crate) enum Task {
     Checkpoint,
     OutcomeLookup(Vec<OutcomeLookup>),
     Tell(Found),
+    Find(Vec<Hash>),
 }
 
 /// A step on a block's way to the disk and into the state.
@@ -174,7 +174,12 @@ impl Work {
             // What another peer has put into a block is not known yet.
             Task::Check(..) => false,
             Task::Vouch(vouching) => vouching.envelopes.is_none(),
-            Task::Screen(..) | Task::Judge(_) | Task::Checkpoint | Task::OutcomeLookup(_) | Task::Tell(_) => true,
+            Task::Screen(..)
+            | Task::Judge(_)
+            | Task::Checkpoint
+            | Task::OutcomeLookup(_)
+            | Task::Tell(_)
+            | Task::Find(_) => true,
         }
     }
 
@@ -226,8 +231,8 @@ impl Task {
                 outcome.inputs.push(Input::Executed(execution.run(transactions)?));
             }
             Self::Vouch(vouching) => {
-                let vouched = vouching.run().map(|(to, batch, signed)| Input::Vouched { to, batch, signed });
-                outcome.inputs.extend(vouched);
+                let (to, batch, signed) = vouching.run();
+                outcome.inputs.push(Input::Vouched { to, batch, signed });
             }
             Self::Check(checking, block) => outcome.inputs.push(Input::Checked(checking.run(&block)?)),
             Self::ToDisk(steps) => {
@@ -247,6 +252,11 @@ impl Task {
                 outcome.more = found.into_iter().map(Task::Tell).collect();
             }
             Self::Tell(found) => outcomes::tell(store, found)?,
+            Self::Find(ids) => {
+                let places = store.transactions(&ids)?;
+                let known = ids.into_iter().zip(places).filter_map(|(id, place)| place.map(|_| id)).collect();
+                outcome.inputs.push(Input::Known(known));
+            }
         }
         Ok(())
     }
@@ -421,9 +431,14 @@ impl<S: Shell> ChannelLoop<S> {
                     self.execute(parent, time, above, transactions, batches);
                 }
                 Effect::Vouch { to, batch, envelopes } => {
+                    // What another peer asks for has its own turns among those who wait for verification.
+                    let caller = match &envelopes {
+                        Some(_) => Asker::named(&to.to_string()),
+                        None => Asker::PEER,
+                    };
                     let (channel, key, seed) = (self.place.channel, self.place.key.clone(), self.shell.seed());
                     let vouching = Vouching { channel, key, seed, to, batch, envelopes };
-                    let kind = Kind::Verify { shard: 0, caller: Asker::PEER };
+                    let kind = Kind::Verify { shard: 0, caller };
                     self.shell.run(Work::new(kind, Task::Vouch(Box::new(vouching))));
                 }
                 Effect::Check { parent, above, block } => {
@@ -436,10 +451,12 @@ impl<S: Shell> ChannelLoop<S> {
                 Effect::OutcomeLookup(lookups) => {
                     self.shell.run(Work::new(Kind::OutcomeLookup, Task::OutcomeLookup(lookups)))
                 }
+                Effect::Find(ids) => self.shell.run(Work::new(Kind::OutcomeLookup, Task::Find(ids))),
                 Effect::Persist { ticket, record } => self.shell.persist(ticket, record),
                 Effect::Send { to, bytes } => self.shell.send(to, bytes),
                 Effect::Count(tally) => self.place.count(tally),
                 Effect::CountAhead(ahead) => self.place.metrics.ahead(ahead.text()),
+                Effect::CountRequest(outcome) => self.place.metrics.witness_request(outcome),
                 Effect::Notify(commit) => self.place.commit(commit),
                 Effect::Reply(replies) => submission::give(replies),
                 Effect::WakeAt(time) => self.shell.wake_in(time.millis_since(now)),
@@ -450,16 +467,22 @@ impl<S: Shell> ChannelLoop<S> {
 
     fn verify(&mut self, VerifyJob { shard, sequence, caller, batch }: VerifyJob, now: Time) {
         let place = &self.place;
+        let (config, tip) = (place.shared.config(), place.shared.tip());
+        let decided = match config.config.engine {
+            Engine::Solo => Time::from_millis(u64::MAX),
+            Engine::Raft | Engine::Bft => tip.time,
+        };
         let screening = Screening {
             channel: place.channel,
             sequence,
-            config: place.shared.config(),
+            config,
             store: place.store.clone(),
             certificates: place.certificates.clone(),
             doors: place.doors.clone(),
             quota: place.quota.clone(),
             // What execution will judge by, as far as it is known: block time may be ahead of this clock.
-            now: now.max(place.shared.tip().time),
+            now: now.max(tip.time),
+            decided,
             seed: self.shell.seed(),
             slice: place.verify_slice,
             remembers: true,

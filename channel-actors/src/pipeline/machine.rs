@@ -12,6 +12,7 @@
 
 use crate::block::committed::CommittedBlock;
 use crate::block::execute::{ExecutionResult, Offered};
+use crate::block::refusal::SubmitRefusal;
 use crate::block::replay::Opened;
 use crate::pipeline::acceptor::{Acceptor, AcceptorEffect, Ahead, Discarded};
 use crate::pipeline::batcher::{Batcher, Submitted, VerifyJob};
@@ -27,9 +28,11 @@ use ledger_classes::chain::{ExecutedBlock, Parent};
 use ledger_classes::execution::ConfigRecord;
 use ledger_classes::formats::block::{Batch, SealSignature, WitnessedBatch};
 use ledger_classes::formats::config::OrderingPeer;
+use ledger_classes::formats::outcome::ResultCode;
 use ledger_classes::formats::transaction::VerifiedTransaction;
 use ledger_classes::keys::Address;
 use ledger_classes::merkle::CompactRange;
+use ledger_classes::primitives::hash::Hash;
 use ledger_classes::primitives::time::Time;
 use std::collections::BTreeSet;
 use std::sync::Arc;
@@ -54,8 +57,10 @@ pub(crate) enum Input {
     /// A record of the ordering engine's is on the disk, and all before it.
     #[cfg_attr(not(any(test, feature = "simulation")), expect(dead_code, reason = "`solo` keeps no records"))]
     Persisted(Ticket),
-    /// This peer has signed a batch, its own or another's.
-    Vouched { to: Address, batch: Batch, signed: SealSignature },
+    /// These of those that were to be found are in the index.
+    Known(Vec<Hash>),
+    /// This peer has signed a batch, its own or another's; not, if that is none.
+    Vouched { to: Address, batch: Batch, signed: Option<SealSignature> },
     /// Another peer of the channel says something: to the ordering engine, or of witnesses.
     #[cfg_attr(not(any(test, feature = "simulation")), expect(dead_code, reason = "there is no link yet"))]
     Message { from: Address, bytes: Vec<u8> },
@@ -92,7 +97,7 @@ pub(crate) enum Effect {
         transactions: Vec<VerifiedTransaction>,
         batches: Vec<WitnessedBatch>,
     },
-    /// Sign a batch, another's if each of these is a transaction; [`Input::Vouched`] follows then.
+    /// Sign a batch, another's if each of these is a transaction; [`Input::Vouched`] follows.
     Vouch { to: Address, batch: Batch, envelopes: Option<Vec<Vec<u8>>> },
     /// Execute a block that another peer proposes, encoded, above these.
     Check { parent: Parent, above: Vec<Arc<ExecutedBlock>>, block: Bytes },
@@ -108,6 +113,8 @@ pub(crate) enum Effect {
     Send { to: Address, bytes: Vec<u8> },
     /// Look for outcomes in the index, and tell those who wait for them.
     OutcomeLookup(Vec<OutcomeLookup>),
+    /// Look which of these are in the index; [`Input::Known`] follows with those.
+    Find(Vec<Hash>),
     /// A block is committed: whoever reads sees it from now on. Comes before the answers to those who wait for it.
     Notify(Commit),
     /// Give these answers.
@@ -116,6 +123,8 @@ pub(crate) enum Effect {
     Count(Tally),
     /// Count a block of another peer's that is ahead of this peer's clock.
     CountAhead(Ahead),
+    /// Count a request to vouch, by what became of it.
+    CountRequest(&'static str),
     /// Have [`Input::Tick`] come at this time.
     WakeAt(Time),
     /// Stop the channel.
@@ -147,6 +156,8 @@ pub(crate) struct ChannelMachine {
     checkpoints: Checkpoints,
     /// When the acceptor and its ordering engine are to be told of the time.
     engine_wakes: BTreeSet<Time>,
+    /// The time of the last block that is applied: what is over before it is in no later one.
+    decided: Time,
     halted: bool,
 }
 
@@ -202,6 +213,7 @@ impl ChannelMachine {
             proposer,
             checkpoints: Checkpoints { interval_ms: checkpoint_interval_ms, since: None },
             engine_wakes: BTreeSet::new(),
+            decided: opened.tip.time,
             halted: false,
         }
     }
@@ -241,7 +253,8 @@ impl ChannelMachine {
                 let accepted = self.acceptor.install(parent, history, next_timer);
                 self.accepted(accepted, now, &mut effects);
                 if !self.halted {
-                    self.collector.set_next_timer(next_timer);
+                    self.decided = parent.time;
+                    self.collector.installed(next_timer);
                     self.configure(&config, now, &mut effects);
                 }
             }
@@ -291,6 +304,7 @@ impl ChannelMachine {
                 // Of a later link.
                 _ => {}
             },
+            Input::Known(ids) => self.known(ids, now, &mut effects),
             Input::Vouched { to, batch, signed } => {
                 let wanted = self.witnesses.vouched(to, batch, signed, now);
                 self.wanted(wanted, now, &mut effects);
@@ -299,6 +313,7 @@ impl ChannelMachine {
         }
         // Now that all is known that follows from it.
         if !self.halted {
+            self.expire(now, &mut effects);
             let collected = self.collector.tick(now);
             self.collected(collected, now, &mut effects);
         }
@@ -328,6 +343,7 @@ impl ChannelMachine {
                     self.wanted(wanted, now, effects);
                 }
                 CollectorEffect::OutcomeLookup(lookups) => effects.push(Effect::OutcomeLookup(lookups)),
+                CollectorEffect::Find(ids) => effects.push(Effect::Find(ids)),
                 CollectorEffect::Reply(replies) => effects.push(Effect::Reply(replies)),
                 CollectorEffect::WakeAt(time) => effects.push(Effect::WakeAt(time)),
                 CollectorEffect::Halt(reason) => self.halt(reason, effects),
@@ -348,6 +364,7 @@ impl ChannelMachine {
                     self.witnesses.gone(gone);
                 }
                 WitnessEffect::WakeAt(time) => effects.push(Effect::WakeAt(time)),
+                WitnessEffect::Count(outcome) => effects.push(Effect::CountRequest(outcome)),
             }
         }
     }
@@ -375,11 +392,7 @@ impl ChannelMachine {
                 }
                 AcceptorEffect::Ahead(ahead) => effects.push(Effect::CountAhead(ahead)),
                 AcceptorEffect::Executed(offered) => self.executed(offered, now, effects),
-                AcceptorEffect::Known(ids) => {
-                    self.witnesses.gone(ids.iter().copied());
-                    let collected = self.collector.known(ids);
-                    self.collected(collected, now, effects);
-                }
+                AcceptorEffect::Known(ids) => self.known(ids, now, effects),
                 AcceptorEffect::Commit { block, own, receipts, next_timer, config } => {
                     self.committed(block, BlockOutcome { own, receipts, next_timer }, config, now, effects);
                 }
@@ -389,6 +402,21 @@ impl ChannelMachine {
                 return;
             }
         }
+    }
+
+    /// These are in the index.
+    fn known(&mut self, ids: Vec<Hash>, now: Time, effects: &mut Vec<Effect>) {
+        self.witnesses.gone(ids.iter().copied());
+        let collected = self.collector.known(ids);
+        self.collected(collected, now, effects);
+    }
+
+    /// What waits here, is offered for no block, and is over, ends.
+    fn expire(&mut self, now: Time, effects: &mut Vec<Effect>) {
+        let Some(limit) = self.collector.expires(self.decided, now) else { return };
+        let (gone, collected) = self.collector.expire(self.witnesses.not_passed(), limit, self.decided, now);
+        self.witnesses.gone(gone);
+        self.collected(collected, now, effects);
     }
 
     /// Blocks will not be. What was in them waits again; where its witnesses are void, for others.
@@ -408,9 +436,16 @@ impl ChannelMachine {
     }
 
     /// A block was executed, and the next one may be cut.
-    fn executed(&mut self, offered: Offered, now: Time, effects: &mut Vec<Effect>) {
+    fn executed(&mut self, mut offered: Offered, now: Time, effects: &mut Vec<Effect>) {
         self.witnesses.gone(offered.dropped.iter().map(|(id, _)| *id));
         let dropped: Vec<_> = offered.dropped.iter().filter_map(|(_, refusal)| refusal.name()).collect();
+        if self.acceptor.discards() {
+            // Another peer's block may have it, earlier, if this one's will not be.
+            let expired =
+                |refusal: &SubmitRefusal| matches!(refusal, SubmitRefusal::Rejected { code: ResultCode::Expired, .. });
+            let dropped = offered.dropped.iter_mut().map(|(_, refusal)| refusal);
+            dropped.filter(|refusal| expired(refusal)).for_each(|refusal| *refusal = SubmitRefusal::Undecided);
+        }
         if !offered.deferred.is_empty() || !dropped.is_empty() {
             effects.push(Effect::Count(Tally { deferred: offered.deferred.len(), dropped }));
         }
@@ -428,6 +463,7 @@ impl ChannelMachine {
         effects: &mut Vec<Effect>,
     ) {
         self.witnesses.gone(outcome.receipts.iter().map(|(id, _)| *id));
+        self.decided = block.as_ref().map_or(self.decided, |block| block.block.header.time);
         let (collected, arrivals) = self.collector.committed(outcome);
         effects.extend(block.map(|block| Effect::Notify(Commit { block, config: config.clone(), arrivals })));
         let Some(record) = config else { return self.collected(collected, now, effects) };

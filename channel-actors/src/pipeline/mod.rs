@@ -18,4 +18,5 @@ pub mod said;
 pub(crate) mod submission;
 pub(crate) mod verifier;
 pub(crate) mod vouching;
+pub(crate) mod witness_requests;
 pub(crate) mod witnesses;

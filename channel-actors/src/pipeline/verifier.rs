@@ -70,6 +70,9 @@ pub(crate) struct Screening {
     pub(crate) quota: DiskQuota,
     /// The earliest time that the block may have.
     pub(crate) now: Time,
+    /// What is over before this time, and is not in the index, is in no block: the time of the last block that is applied,
+    /// or any where this peer orders alone.
+    pub(crate) decided: Time,
     /// Unpredictable to senders.
     pub(crate) seed: [u8; 32],
     /// After this time of judging others have a turn.
@@ -185,7 +188,13 @@ impl Screening {
                     error @ (TransactionError::Expired(_)
                     | TransactionError::TooFarAhead(_)
                     | TransactionError::Oversize(_)),
-                )) => parsed.maybe_committed.push(OutcomeLookup { id, waiter, credit, refusal: Some(error.into()) }),
+                )) => {
+                    let refusal = match error {
+                        TransactionError::Expired(until) if until >= self.decided => SubmitRefusal::Undecided,
+                        error => error.into(),
+                    };
+                    parsed.maybe_committed.push(OutcomeLookup { id, waiter, credit, refusal: Some(refusal) });
+                }
                 Err((id, error)) => refuse(waiter, id, error, &mut parsed.refused),
             }
         }

@@ -24,17 +24,16 @@ pub(crate) struct Vouching {
 impl Vouching {
     /// Signs the batch if each of its transactions is well formed, for this channel and signed, and it is of these in this
     /// order. Whether they may be done is for execution to say.
-    pub(crate) fn run(self) -> Option<(Address, Batch, SealSignature)> {
+    pub(crate) fn run(self) -> (Address, Batch, Option<SealSignature>) {
         let Self { channel, key, seed, to, batch, envelopes } = self;
         if let Some(envelopes) = envelopes {
             let verified = with_keys(|keys| chain::verify_transactions(&envelopes, channel, seed, keys));
             let leaves = verified.map(|all| all.iter().map(VerifiedTransaction::leaf).collect::<Vec<_>>());
             if !leaves.is_ok_and(|leaves| batch.is_of(&leaves)) {
-                tracing::warn!(peer = %to, number = batch.number, "a peer asks for a witness of what is not so");
-                return None;
+                return (to, batch, None);
             }
         }
         let signed = batch.witness(&key, &channel);
-        Some((to, batch, signed))
+        (to, batch, Some(signed))
     }
 }

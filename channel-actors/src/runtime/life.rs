@@ -1,4 +1,4 @@
-//! Where a channel is in its life, and the switch that stops it for good. Anything that goes wrong in the group of a
+//! Where a channel is in its life, and the switch that stops it for good. Anything that goes wrong in a
 //! channel ends here with a reason; what goes wrong in one channel is no other channel's matter.
 
 use std::sync::Arc;

@@ -48,6 +48,7 @@ pub struct Metrics {
     dropped: Family<OutcomeLabel, Counter>,
     deferred: Family<ChannelLabel, Counter>,
     ahead: Family<OutcomeLabel, Counter>,
+    witness_requests: Family<OutcomeLabel, Counter>,
     stages: Family<StageLabel, Histogram, Seconds>,
     end_to_end: Family<ChannelLabel, Counter<f64, AtomicU64>>,
 }
@@ -65,6 +66,7 @@ impl Metrics {
             dropped: Family::default(),
             deferred: Family::default(),
             ahead: Family::default(),
+            witness_requests: Family::default(),
             stages: Family::new_with_constructor(Seconds),
             end_to_end: Family::default(),
         };
@@ -86,6 +88,8 @@ impl Metrics {
         r.register("channel_deferred", help, metrics.deferred.clone());
         let help = "Blocks of other peers ahead of the clock: withheld until it arrived, or refused as too far ahead";
         r.register("channel_blocks_ahead", help, metrics.ahead.clone());
+        let help = "Requests of other peers to vouch for what they verified, by what became of them";
+        r.register("channel_witness_requests", help, metrics.witness_requests.clone());
         // Of all channels together: with thousands of them, buckets for each would be what a peer mostly tells.
         r.register_with_unit("stage", "Time spent in a stage", Unit::Seconds, metrics.stages.clone());
         let help = "Time from the door to the answer of all transactions; their number is in channel_transactions";
@@ -192,6 +196,11 @@ impl ChannelMetrics {
     #[cfg(any(test, feature = "simulation"))]
     pub(crate) fn ahead_so_far(&self, what: &str) -> u64 {
         self.metrics.ahead.get_or_create(&self.outcome(what)).get()
+    }
+
+    /// Another peer asked to vouch for a batch.
+    pub(crate) fn witness_request(&self, outcome: &str) {
+        self.metrics.witness_requests.get_or_create(&self.outcome(outcome)).inc();
     }
 
     pub(crate) fn stage(&self, stage: Stage, time: Duration) {

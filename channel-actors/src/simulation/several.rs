@@ -2,23 +2,25 @@
 //! they serve, over a network that loses and delays. Peers stop and start, with what of their disk a power loss leaves, and
 //! are cut off, and each has a clock that is wrong in its own way. For engines to come: what they must hold is checked here, whatever they are.
 //!
-//! Checked: all peers have the same blocks, an id is in one of them, what a peer has told it has after every start; at
-//! the end, when all is whole, everything that was sent has its outcome, and all peers have the same state, which a
+//! Checked: all peers have the same blocks, an id is in one of them, what a peer has told it has after every start, and what
+//! one refuses since its time is over is in none for ever; at the end, when all is whole, everything that was sent has its
+//! outcome, which every peer tells to whoever sends it again, nobody holds a credit, and all peers have the same state, which a
 //! replay of a log alone gives, seals and all.
+
+mod checks;
 
 use super::clients::{CLIENTS, EACH_OF_SEVERAL, OF_SEVERAL, PEERS, Prepared, seal_key};
 use super::clock::Clock;
-use super::disk::{Image, Loss, Machine, STATE};
-use super::effects::{Desk, answers_of};
+use super::disk::{Image, Loss, Machine};
+use super::effects::Desk;
 use super::skew::Clocks;
 use super::world::{opened, workplace};
 use super::{Mutant, PLANTED, Random, Trace};
 use crate::block::encoding::decode_receipts;
 use crate::block::error::in_full;
-use crate::block::refusal::SubmitRefusal;
 use crate::block::replay;
 use crate::limits::WAKE_MS_MAX;
-use crate::pipeline::answer::{SubmitResult, Wait};
+use crate::pipeline::answer::Wait;
 use crate::pipeline::batcher::Submitted;
 use crate::pipeline::effects::{ChannelLoop, Kind, Outcome, Work};
 use crate::pipeline::machine::{ChannelMachine, Input};
@@ -30,7 +32,7 @@ use ledger_classes::formats::block::Block;
 use ledger_classes::formats::config::OrderingPeer;
 use ledger_classes::keys::{Address, SigningKey};
 use ledger_classes::primitives::hash::Hash;
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -64,6 +66,8 @@ pub struct Together {
     pub blocks: u64,
     /// Transactions in it.
     pub transactions: u64,
+    /// How many were refused, since their time was over.
+    pub expired: u64,
     /// How often a peer was started.
     pub starts: u64,
     /// How often one was cut off.
@@ -95,6 +99,7 @@ enum What {
     Message { to: usize, from: Address, bytes: Vec<u8> },
     Client(usize),
     Start(usize),
+    Follow(usize),
     Fault,
     Joined,
 }
@@ -135,7 +140,12 @@ struct Several<'a> {
     proposers: BTreeMap<Address, u64>,
     vouched: (u64, u64),
     included: BTreeMap<Hash, u64>,
-    known: BTreeMap<(usize, usize), u64>,
+    /// What was refused for ever: its time is over.
+    over: BTreeSet<Hash>,
+    /// In which block each is, or none if it is in none for ever.
+    known: BTreeMap<(usize, usize), Option<u64>>,
+    /// Whose time is over, and nobody could say yet whether it is in a block.
+    undecided: BTreeSet<(usize, usize)>,
     next: [usize; CLIENTS],
     out: Vec<Out>,
     cut_off: Option<usize>,
@@ -143,6 +153,8 @@ struct Several<'a> {
     starts: u64,
     cuts: u64,
     whole: bool,
+    /// Everything was sent again to every peer.
+    again: bool,
 }
 
 /// Runs a seed with engines that are made by `make`, once for each life of each peer, and with a mutant, if one is given.
@@ -198,7 +210,9 @@ fn run(seed: u64, make: &dyn Fn(Start<'_>) -> Box<dyn OrderingEngine>) -> Result
         proposers: BTreeMap::new(),
         vouched: (0, 0),
         included: BTreeMap::new(),
+        over: BTreeSet::new(),
         known: BTreeMap::new(),
+        undecided: BTreeSet::new(),
         next: [0; CLIENTS],
         out: Vec::new(),
         cut_off: None,
@@ -206,11 +220,13 @@ fn run(seed: u64, make: &dyn Fn(Start<'_>) -> Box<dyn OrderingEngine>) -> Result
         starts: 0,
         cuts: 0,
         whole: false,
+        again: false,
     };
     several.run()?;
     Ok(Together {
         blocks: several.height(),
         transactions: several.included.len() as u64,
+        expired: several.over.len() as u64,
         starts: several.starts,
         cuts: several.cuts,
         withheld: several.ahead.0,
@@ -267,9 +283,30 @@ impl Several<'_> {
             self.say(format_args!("everything is whole again"));
         }
         let sent: usize = self.next.iter().sum();
-        self.whole
-            && self.known.len() == sent
-            && self.peers.iter().all(|peer| peer.channel.is_some() && peer.told == self.height())
+        let settled = self.whole
+            && self.known.len() + self.undecided.len() == sent
+            && self.out.is_empty()
+            && self.peers.iter().all(|peer| peer.channel.is_some() && peer.told == self.height());
+        if settled && !self.again {
+            self.again = true;
+            self.asks_again();
+            return false;
+        }
+        settled
+    }
+
+    /// Sends to every peer what is in a block: whoever sends something again, to any peer, is told what became of it.
+    fn asks_again(&mut self) {
+        let included = self.known.iter().filter(|(_, height)| height.is_some());
+        let included: Vec<_> = included.map(|(which, _)| *which).collect();
+        self.say(format_args!("all of it is sent again"));
+        for number in 0..self.peers.len() {
+            for (client, which) in &included {
+                self.send(*client, *which, number);
+            }
+            // What it wants follows with the next thing that happens to it.
+            self.clock.after(1, What::Follow(number));
+        }
     }
 
     fn happens(&mut self, what: What) -> Result<(), String> {
@@ -285,6 +322,7 @@ impl Several<'_> {
                 self.sends(client, number);
                 number
             }
+            What::Follow(number) => number,
             What::Fault => return self.goes_wrong(),
             What::Joined => {
                 self.cut_off = None;
@@ -421,7 +459,8 @@ impl Several<'_> {
 
     /// A client sends what has no outcome, or something new.
     fn sends(&mut self, client: usize, number: usize) {
-        let unknown = (0..self.next[client]).find(|sent| !self.known.contains_key(&(client, *sent)));
+        let open = |which: (usize, usize)| !self.known.contains_key(&which) && !self.undecided.contains(&which);
+        let unknown = (0..self.next[client]).find(|sent| open((client, *sent)));
         let fresh = !self.whole && self.next[client] < EACH_OF_SEVERAL;
         let which = match unknown {
             Some(sent) if !fresh || self.random.one_in(2) => sent,
@@ -431,6 +470,10 @@ impl Several<'_> {
             }
             _ => return,
         };
+        self.send(client, which, number);
+    }
+
+    fn send(&mut self, client: usize, which: usize, number: usize) {
         let wall = self.clocks.show(number, self.clock.wall());
         let Some(channel) = &mut self.peers[number].channel else { return };
         let envelope = &self.prepared.envelopes[client][which].1;
@@ -491,96 +534,5 @@ impl Several<'_> {
         }
         self.blocks(number)?;
         self.answers()
-    }
-
-    /// Takes what a peer tells of blocks.
-    fn blocks(&mut self, number: usize) -> Result<(), String> {
-        let Some(channel) = &self.peers[number].channel else { return Ok(()) };
-        let place = channel.place.clone();
-        while self.peers[number].told < place.shared.tip().height {
-            let height = self.peers[number].told + 1;
-            let block = place.shared.ring.block(height).ok_or("a block that was told is not published")?;
-            self.peers[number].told = height;
-            match self.chain.get(usize::try_from(height).map_err(|error| error.to_string())?) {
-                Some(hash) if *hash == block.header_hash => continue,
-                Some(_) => return Err(format!("peer {number} has another block {height}")),
-                None => {}
-            }
-            let ids = block.receipts.iter().map(|receipt| receipt.head.id).collect();
-            self.told(&block.block, ids)?;
-        }
-        Ok(())
-    }
-
-    /// Takes over what a life of a peer has counted, as it ends.
-    fn counts(&mut self, number: usize) {
-        let Some(channel) = &self.peers[number].channel else { return };
-        let counted = |what| channel.place.metrics.ahead_so_far(what);
-        self.ahead = (self.ahead.0 + counted("withheld"), self.ahead.1 + counted("refused"));
-    }
-
-    /// The next block of the chain.
-    fn told(&mut self, block: &Block, ids: Vec<Hash>) -> Result<(), String> {
-        let (height, hash, proposer) = (block.header.height, block.header.hash(), block.header.proposer);
-        let witnesses: usize = block.batches.iter().map(|batch| batch.witnesses.len()).sum();
-        self.vouched = (self.vouched.0 + block.batches.len() as u64, self.vouched.1 + witnesses as u64);
-        if height != self.height() + 1 {
-            return Err(format!("block {height} was told after block {}", self.height()));
-        }
-        let by = self.peers.iter().position(|peer| peer.key.public().address() == proposer);
-        if !self.clocks.have_come_to(block.header.time, by) {
-            return Err(format!("block {height} was accepted before anybody's clock was at its time"));
-        }
-        self.chain.push(hash);
-        *self.proposers.entry(proposer).or_default() += 1;
-        self.say(format_args!("block {height} {hash} of {}", ids.len()));
-        match ids.into_iter().find(|id| self.included.insert(*id, height).is_some()) {
-            None => Ok(()),
-            Some(id) => Err(format!("{id} is in block {height}, and in one before")),
-        }
-    }
-
-    fn answers(&mut self) -> Result<(), String> {
-        for mut out in std::mem::take(&mut self.out) {
-            let Some(results) = answers_of(&mut out.submission) else {
-                self.out.push(out);
-                continue;
-            };
-            for result in results {
-                match result {
-                    SubmitResult::Committed { id, receipt } => {
-                        let height = receipt.head.height;
-                        if self.included.get(&id) != Some(&height) {
-                            return Err(format!("{id} was told as committed in block {height}"));
-                        }
-                        self.known.insert((out.client, out.number), height);
-                    }
-                    SubmitResult::Refused {
-                        refusal: SubmitRefusal::Stopped { .. } | SubmitRefusal::Busy { .. },
-                        ..
-                    } => {}
-                    other => return Err(format!("an answer that nobody expects: {other:?}")),
-                }
-            }
-        }
-        Ok(())
-    }
-
-    /// Everybody has an answer, and all peers have all blocks.
-    fn end(&mut self) -> Result<(), String> {
-        let mut roots = Vec::new();
-        (0..self.peers.len()).for_each(|number| self.counts(number));
-        for peer in &mut self.peers {
-            let channel = peer.channel.take().ok_or("a peer is down at the end")?;
-            let store = channel.place.store.clone();
-            let root = |store: &crate::store::ChannelStore| store.view().map(|view| view.tree().root());
-            roots.push(root(&store).map_err(|error| error.to_string())?);
-            let again = opened(&Machine::after(&peer.machine.live().without(STATE)), self.options)?;
-            roots.push(root(&again.store).map_err(|error| error.to_string())?);
-        }
-        match roots.windows(2).all(|pair| pair[0] == pair[1]) {
-            true => Ok(()),
-            false => Err(format!("the peers have different states: {roots:?}")),
-        }
     }
 }

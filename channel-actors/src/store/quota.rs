@@ -9,7 +9,7 @@
 //! Ours (decision 43): a quota of the file system is one user's or one folder's, counts nothing that is accepted and not
 //! written yet, and keeps no room for what repairs a channel.
 
-use crate::limits::{ACTS_BYTES_MIN, ACTS_PART, SHARE_LOOK};
+use crate::limits::{ACTS_BYTES_MIN, ACTS_PART, QUOTA_LOOK};
 use crate::runtime::place::Place;
 use std::collections::HashMap;
 use std::fmt;
@@ -273,7 +273,7 @@ impl DiskQuota {
 
     /// Looks at the files, if that was not a moment ago; so many bytes wait beside them for a checkpoint.
     pub(crate) fn look(&self, waiting: usize) {
-        let mut used = self.known(SHARE_LOOK);
+        let mut used = self.known(QUOTA_LOOK);
         used.waiting = waiting as u64;
         self.tell(&mut used);
     }

@@ -35,7 +35,7 @@ use super::lock::{lock, read, write};
 use super::options::{Pressure, StoreOptions};
 use super::state::memtable::{Location, Memtable};
 use super::state::record::{Reflects, STATE_FORMAT, decode_reflects, decode_value, sound_value};
-use super::state::transaction_index::{RUNS, Runs, TRANSACTIONS};
+use super::state::transaction_index::{DamagedRun, RUNS, Runs, TRANSACTIONS};
 use crate::limits::DIRTY_LEAST;
 use crate::runtime::memory::Counted;
 use ledger_classes::primitives::hash::Hash;
@@ -332,6 +332,25 @@ fn reflected(transaction: &ReadTransaction) -> Result<u64, StoreError> {
 /// The blocks that a file reflects, and its index.
 type Found = (Option<Reflects>, Runs);
 
+/// Why a state file that could be read is not used: it is made anew from the log.
+#[derive(Clone, Debug, thiserror::Error, PartialEq, Eq)]
+enum Unusable {
+    #[error("it has no table of meta data")]
+    Meta,
+    #[error("format {0:?} is not known, {STATE_FORMAT} is")]
+    Format(Option<Vec<u8>>),
+    #[error("it holds {0} tables")]
+    Tables(usize),
+    #[error("the height record is malformed")]
+    Reflects,
+    #[error("it does not say its height")]
+    NoHeight,
+    #[error(transparent)]
+    Run(#[from] DamagedRun),
+    #[error("its index has {found} buckets, its runs say {said}")]
+    Buckets { found: u64, said: u64 },
+}
+
 enum Opened {
     Sound(Database, Weak<Paced>, Found),
     Broken(String),
@@ -348,7 +367,7 @@ fn open_file(files: &dyn StoreFiles, options: StoreOptions, cache_bytes: usize) 
             broken => {
                 // Closing writes, and redb may panic once more.
                 release("state.redb", Some(database));
-                broken.map(|found| Opened::Broken(found.err().unwrap_or_default()))
+                broken.map(|found| Opened::Broken(found.err().map(|why| why.to_string()).unwrap_or_default()))
             }
         }
     });
@@ -369,7 +388,7 @@ fn found_table<T>(opened: Result<T, redb::TableError>) -> Result<Option<T>, redb
 
 /// Makes the tables of an empty file; returns what a file holds, or why it cannot be used. What is there is only read:
 /// redb ends the process when a writing transaction panics over a rotten page and its tables panic again as they close.
-fn initialise(database: &Database) -> Result<Result<Found, String>, redb::Error> {
+fn initialise(database: &Database) -> Result<Result<Found, Unusable>, redb::Error> {
     let before = database.begin_read()?;
     let found = before.list_tables()?.count();
     if found == 0 {
@@ -384,30 +403,30 @@ fn initialise(database: &Database) -> Result<Result<Found, String>, redb::Error>
         return Ok(Ok((None, Runs::default())));
     }
     let Some(meta) = found_table(before.open_table(META))? else {
-        return Ok(Err("it has no table of meta data".to_owned()));
+        return Ok(Err(Unusable::Meta));
     };
     let format = meta.get("format")?.map(|record| record.value().to_vec());
     if format.as_deref() != Some(&[STATE_FORMAT]) {
-        return Ok(Err(format!("format {format:?} is not known, {STATE_FORMAT} is")));
+        return Ok(Err(Unusable::Format(format)));
     }
     let state = found_table(before.open_table(STATE))?;
     let transactions = found_table(before.open_table(TRANSACTIONS))?;
     let (tree, runs) = (found_table(before.open_table(TREE))?, found_table(before.open_table(RUNS))?);
     let (Some(state), Some(_), Some(transactions), Some(runs)) = (state, tree, transactions, runs) else {
-        return Ok(Err(format!("it holds {found} tables")));
+        return Ok(Err(Unusable::Tables(found)));
     };
     let reflects = match meta.get("reflects")?.map(|record| decode_reflects(record.value())) {
-        Some(None) => return Ok(Err("the height record is malformed".to_owned())),
+        Some(None) => return Ok(Err(Unusable::Reflects)),
         other => other.flatten(),
     };
     if reflects.is_none() && state.len()? + transactions.len()? > 0 {
-        return Ok(Err("it does not say its height".to_owned()));
+        return Ok(Err(Unusable::NoHeight));
     }
     let runs = Runs::load(&runs, reflects.as_ref().map_or(0, |reflects| reflects.height + 1))?;
     let buckets = transactions.len()?;
-    Ok(runs.and_then(|runs| match runs.buckets() == buckets {
-        true => Ok((reflects, runs)),
-        false => Err(format!("its index has {buckets} buckets, its runs say {}", runs.buckets())),
+    Ok(runs.map_err(Unusable::from).and_then(|runs| match runs.buckets() {
+        said if said == buckets => Ok((reflects, runs)),
+        said => Err(Unusable::Buckets { found: buckets, said }),
     }))
 }
 

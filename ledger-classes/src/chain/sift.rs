@@ -9,7 +9,7 @@ use crate::formats::detail::{Detail, Part};
 use crate::formats::outcome::ResultCode;
 use crate::formats::transaction::{TransactionError, VerifiedTransaction};
 use crate::primitives::hash::Hash;
-use crate::state::view::ReadError;
+use crate::state::view::{ReadError, ReadView};
 use crate::{execution, rules};
 use std::collections::BTreeMap;
 
@@ -136,13 +136,18 @@ pub(super) fn sift(
     let mut known = above.ids.have(&offered)?;
     repeated(&ids).for_each(|place| known[place as usize] = true);
     let (mut room, mut bytes_left) = (limits.block_transactions_max, limits.block_bytes_max as usize);
-    let mut proposals = BTreeMap::new();
+    let mut proposals = Proposals { read: BTreeMap::new(), steps: 0 };
     let mut judge = |known: bool, transaction: &VerifiedTransaction| -> Result<Sieve, ReadError> {
         if known {
             return Ok(Sieve::Known);
         }
         if let Err(beyond) = check_size(limits, 0, transaction) {
             return Ok(Sieve::Refused(Refused::Limits(oversize(beyond))));
+        }
+        // As where a block's budget is used up.
+        if room == 0 || proposals.steps >= u64::from(config.budgets.block.steps) {
+            room = 0;
+            return Ok(Sieve::Later);
         }
         if let Some(refused) = ahead_of_rules(above, config.rules, transaction, &mut proposals)? {
             return Ok(Sieve::Refused(refused));
@@ -178,13 +183,35 @@ pub(super) fn sift(
     Ok(Sifted { transactions, ids, left })
 }
 
+/// The proposals that a draft's transactions approve: each is read once.
+struct Proposals {
+    /// Whether it would have the channel go on under rules that this build lacks.
+    read: BTreeMap<Hash, bool>,
+    /// The work of reading them, as execution counts its own. A transaction is looked at only while this is below what a block
+    /// may use: more of them would not fit, and whoever approves many large proposals would keep a draft for that long.
+    steps: u64,
+}
+
+impl Proposals {
+    fn is_ahead(&mut self, view: &dyn ReadView, id: &Hash) -> Result<bool, ReadError> {
+        if let Some(ahead) = self.read.get(id) {
+            return Ok(*ahead);
+        }
+        let (changes, steps) = execution::channel::changes(view, id)?;
+        self.steps = self.steps.saturating_add(steps);
+        let ahead = changes.is_some_and(|changes| rules::is_ahead(&changes));
+        self.read.insert(*id, ahead);
+        Ok(ahead)
+    }
+}
+
 /// Why a transaction may be in no block of this build's: its form is of later rules than those in force, or it would have
 /// the channel go on under rules that this build lacks.
 fn ahead_of_rules(
     above: &Above<'_>,
     in_force: u32,
     transaction: &VerifiedTransaction,
-    proposals: &mut BTreeMap<Hash, bool>,
+    proposals: &mut Proposals,
 ) -> Result<Option<Refused>, ReadError> {
     let actions = &transaction.transaction().actions;
     if transaction.since() > in_force {
@@ -195,16 +222,7 @@ fn ahead_of_rules(
     for action in actions {
         let ahead = match action {
             Action::ChannelPropose(proposed) => rules::is_ahead(&proposed.changes),
-            // Each proposal is read once, however many approve it: nothing of this is counted against a budget.
-            Action::ChannelApprove(approved) => match proposals.get(&approved.proposal) {
-                Some(ahead) => *ahead,
-                None => {
-                    let changes = execution::channel::changes(above.view, &approved.proposal)?;
-                    let ahead = changes.is_some_and(|changes| rules::is_ahead(&changes));
-                    proposals.insert(approved.proposal, ahead);
-                    ahead
-                }
-            },
+            Action::ChannelApprove(approved) => proposals.is_ahead(above.view, &approved.proposal)?,
             _ => false,
         };
         if ahead {

@@ -298,15 +298,26 @@ impl Feed {
         Ok(())
     }
 
+    /// The same; who may not is told why.
+    async fn judged(&mut self) -> Result<(), ApiError> {
+        match self.judge() {
+            Ok(()) => Ok(()),
+            Err(refusal) => Err(self.caller.why(&self.context.trust, refusal).await),
+        }
+    }
+
     async fn advance(&mut self) -> Result<Bytes, ApiError> {
         loop {
-            if let Err(refusal) = self.judge() {
-                return Err(self.caller.why(&self.context.trust, refusal).await);
-            }
+            self.judged().await?;
             if let Some(reading) = self.block.take() {
                 let block = match reading.block.upgrade() {
                     Some(block) => Some(block),
-                    None => self.load().await?,
+                    None => {
+                        let block = self.load().await?;
+                        // It may have waited for long.
+                        self.judged().await?;
+                        block
+                    }
                 };
                 match block {
                     Some(block) => match self.unmade(&block, &reading) {

@@ -40,6 +40,7 @@ use ledger_classes::formats::receipt::Receipt;
 use ledger_classes::formats::rights::Rights;
 use ledger_classes::formats::transaction::{ENVELOPE_BYTES_MAX, TransactionError};
 use ledger_classes::primitives::codec;
+use ledger_classes::primitives::hash::Hash;
 use std::{
     collections::{BTreeMap, VecDeque},
     sync::Arc,
@@ -217,11 +218,17 @@ impl Submissions {
         }
     }
 
+    /// The same; who may not is told why.
+    async fn judged(&mut self) -> Result<(), ApiError> {
+        match self.judge() {
+            Ok(()) => Ok(()),
+            Err(refusal) => Err(self.caller.why(&self.context.trust, refusal).await),
+        }
+    }
+
     async fn advance(&mut self) -> Result<Option<Bytes>, ApiError> {
         loop {
-            if let Err(refusal) = self.judge() {
-                return Err(self.caller.why(&self.context.trust, refusal).await);
-            }
+            self.judged().await?;
             if *self.drained.borrow() {
                 self.ends(draining());
             }
@@ -230,6 +237,8 @@ impl Submissions {
             }
             self.collect();
             if !self.answers.is_empty() {
+                // An outcome may have come since, with the block that ends these rights.
+                self.judged().await?;
                 return self.tell().await.map(Some);
             }
             if self.under_way.is_empty() {
@@ -395,24 +404,37 @@ impl Submissions {
         while out.len() < CHUNK_BYTES_MAX
             && let Some((whose, answer)) = self.answers.pop_front()
         {
+            let lines = self.goes == Form::Lines;
+            let long = matches!(&answer, Answered::Committed(_, receipt) if lines && takes_long(receipt));
+            if long && !out.is_empty() {
+                // What is written does not wait for it.
+                self.answers.push_front((whose, answer));
+                break;
+            }
             *counts.entry(answer.name()).or_default() += 1;
-            match &answer {
-                Answered::Committed(_, receipt) if self.goes == Form::Lines && takes_long(receipt) => {
-                    // What takes more than a moment to encode has its turn on the threads for that.
-                    let rights = self.rights;
-                    let line = self.channel.encode(move || line(whose, answer, rights)).await;
-                    out.extend(line.map_err(super::query::not_readable)?);
-                }
-                _ => match self.goes {
-                    Form::Lines => out.extend(line(whose, answer, self.rights)),
-                    Form::Frames => push_frame(&mut out, &[&codec::encode(&frame(whose, answer))]),
-                },
+            match answer {
+                Answered::Committed(id, receipt) if long => out.extend(self.long_line(whose, id, receipt).await?),
+                answer if lines => out.extend(line(whose, answer, self.rights)),
+                answer => push_frame(&mut out, &[&codec::encode(&frame(whose, answer))]),
             }
         }
         for (outcome, count) in counts {
             self.context.metrics.submitted(self.channel.name(), outcome, count);
         }
         Ok(out.into())
+    }
+
+    /// What takes more than a moment to encode has its turn on the threads for that. By rights that still hold afterwards.
+    async fn long_line(&mut self, whose: Whose, id: Hash, receipt: Arc<Receipt>) -> Result<Vec<u8>, ApiError> {
+        loop {
+            let (rights, answer) = (self.rights, Answered::Committed(id, receipt.clone()));
+            let line = self.channel.encode(move || line(whose, answer, rights)).await;
+            let line = line.map_err(super::query::not_readable)?;
+            self.judged().await?;
+            if self.rights == rights {
+                return Ok(line);
+            }
+        }
     }
 
     fn say(&self, said: StreamLine, framed: &StreamFrame) -> Bytes {

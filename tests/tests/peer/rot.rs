@@ -48,7 +48,7 @@ async fn rot_in_one_channel_is_named_and_the_others_serve() {
             let Some(broken) = report["broken"].get(0) else { return false };
             assert_eq!((&broken["name"], output.status.code()), (&"trade".into(), Some(1)), "{report}");
             let error = broken["error"].as_str().expect("text");
-            assert!(error.ends_with("of the file does not match its sum"), "{error}");
+            assert!(error.ends_with("of the file does not match its checksum"), "{error}");
             error.starts_with(&format!("block {height}: the log is corrupt: height {height}: "))
         })
         .collect();

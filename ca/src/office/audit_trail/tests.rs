@@ -6,7 +6,7 @@ use crate::{
     KeyPair, Keyring, PassphraseSource, Terms,
     holder::request::make_request,
     limits::{WHO_CHARS_MAX, WHY_CHARS_MAX},
-    office::{enrolment::EnrolmentPolicy, issuing::LeafOptions, revocation::Selection},
+    office::{cause::Cause, enrolment::EnrolmentPolicy, issuing::LeafOptions, revocation::Selection},
 };
 use ledger_classes::primitives::identity::Identity;
 use ledger_classes::primitives::time::Time;

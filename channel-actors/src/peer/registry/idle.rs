@@ -3,12 +3,11 @@
 //! that work, one waits for the timers of those that are suspended, and the pools open and close files.
 
 use super::parts::{ChannelRegistry, OpeningWork, REPLAY_SLICE, WARN_PAUSE, Why, halt, serves};
-use crate::block::error::ChannelError;
-use crate::block::error::in_full;
+use crate::block::error::{ChannelError, in_full};
 use crate::block::replay;
 use crate::block::replay::Opened;
 use crate::block::tip::Tip;
-use crate::channel::actor::Group;
+use crate::channel::actor::ActiveChannel;
 use crate::channel::handle::{ChannelHandle, Opens};
 use crate::channel::slot::Work;
 use crate::channel::summary::{Summary, close_for_suspension};
@@ -77,27 +76,33 @@ impl ChannelRegistry {
             }
             let inner = &handle.0;
             let busy = || inner.credits.used().0 > 0 || inner.reads.available_permits() < READS_MAX;
-            if let Some(group) = inner.slot.try_suspend(busy, after) {
+            if let Some(active) = inner.slot.try_suspend(busy, after) {
                 let soon = self.options.clock.now().plus_millis(millis(after));
                 let (registry, stuck) = (self.clone(), handle.clone());
                 let broken = move |reason: String| {
                     halt(&stuck, &format!("its suspension panicked: {reason}"));
                     stuck.0.slot.abandon();
                 };
-                Tasks::job(&self.arbiter(), move || registry.suspend(handle, group, soon, slot), broken);
+                Tasks::job(&self.arbiter(), move || registry.suspend(handle, active, soon, slot), broken);
             }
         }
     }
 
-    /// Ends the actors and closes the files, if the actors agree.
-    async fn suspend(self: Arc<Self>, handle: ChannelHandle, group: Group, soon: Time, slot: OwnedSemaphorePermit) {
-        let agreed = group.retire(soon).await;
-        drop(group);
+    /// Ends the actor and closes the files, if the actor agrees.
+    async fn suspend(
+        self: Arc<Self>,
+        handle: ChannelHandle,
+        active: ActiveChannel,
+        soon: Time,
+        slot: OwnedSemaphorePermit,
+    ) {
+        let agreed = active.retire(soon).await;
+        drop(active);
         let work = if agreed { handle.0.slot.take() } else { None };
-        let (Some(Work { store, group }), Some(known)) = (work, handle.0.known.get()) else {
+        let (Some(Work { store, active }), Some(known)) = (work, handle.0.known.get()) else {
             return handle.0.slot.stay_active();
         };
-        drop(group);
+        drop(active);
         let (id, shared) = (known.id, known.shared.clone());
         let (registry, closing) = (self.clone(), handle.clone());
         let close = move || registry.close_for_suspension(&closing, &store, id, &shared);
@@ -280,8 +285,8 @@ impl ChannelRegistry {
         }
         handle.looked();
         let known = handle.0.known.get()?;
-        let Work { store, group } = handle.0.slot.take()?;
-        drop(group);
+        let Work { store, active } = handle.0.slot.take()?;
+        drop(active);
         let (tells, told) = oneshot::channel();
         let (registry, handle, id, shared) = (self.clone(), handle.clone(), known.id, known.shared.clone());
         let halted = matches!(handle.state(), LifeCycle::Halted { .. });

@@ -51,7 +51,7 @@ pub struct RegistryOptions {
     pub store: StoreOptions,
     /// What its channels share of the peer's memory.
     pub memory: PeerMemory,
-    /// How long a channel is not used until it is suspended: its files are closed and its actors end until it is used
+    /// How long a channel is not used until it is suspended: its files are closed and its actor ends until it is used
     /// again. Also whether channels are suspended from their start on. `None`: they are never suspended.
     pub suspend_after: Option<Duration>,
     /// Where to measure.

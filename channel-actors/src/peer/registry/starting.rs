@@ -2,8 +2,7 @@
 //! One that does not start is halted with its reason, and what is left of it says who may see that.
 
 use super::parts::{ChannelRegistry, OpeningWork, REPLAY_SLICE, Start, Undecided, WARN_PAUSE, Why, halt, turn_of};
-use crate::block::error::ChannelError;
-use crate::block::error::in_full;
+use crate::block::error::{ChannelError, in_full};
 use crate::block::replay;
 use crate::block::replay::Step;
 use crate::channel::handle::ChannelHandle;
@@ -18,7 +17,7 @@ use std::time::Instant;
 use tokio::sync::oneshot;
 
 impl ChannelRegistry {
-    /// Opens the store of a channel that there is, on a thread of its own kind, then starts the actors. On a disk that
+    /// Opens the store of a channel that there is, on a thread of its own kind, then starts its actor. On a disk that
     /// is read-only the store is looked at.
     pub(super) fn start(self: Arc<Self>, handle: ChannelHandle) {
         let directory = self.options.directory.join(handle.name());

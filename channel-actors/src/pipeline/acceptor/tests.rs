@@ -321,6 +321,34 @@ fn blocks_of_another_peer_are_executed_in_their_order_and_before_what_is_propose
     assert_eq!(told(&mut manual, b'd', 2), ["discarded 1 with 0, offered None"]);
 }
 
+/// It was left out of this peer's block, since another peer's held it, and when that one went nobody had it any more: its
+/// sender waited for ever.
+#[test]
+fn what_another_peers_block_holds_waits_again_when_that_one_is_discarded() {
+    let bench = Bench::new(&config());
+    let [(one, first), (two, second)] = [1, 2].map(|height| real(&bench, height));
+    // Beside something else that is in this peer's own block, or alone, so that there is none.
+    for (offered, result, again) in [
+        (vec![one.clone(), two.clone()], second, "discarded 1 with 2, offered None"),
+        (vec![one.clone()], ExecutionResult::default(), "discarded 0 with 1, offered None"),
+    ] {
+        let mut manual = acceptor(Manual);
+        assert_eq!(told(&mut manual, b'x', 1), ["check 1 above []"]);
+        assert_eq!(seen(manual.checked(first.block.clone(), LATER)), [""; 0]);
+        assert_eq!(seen(manual.propose(offered, NOW)), ["execute 2 at 1 above [1]"]);
+        let _ = manual.executed(result);
+        assert_eq!(told(&mut manual, b'd', 1), [again]);
+    }
+    // What became final meanwhile was told.
+    let mut manual = acceptor(Manual);
+    let _ = (told(&mut manual, b'x', 1), manual.checked(first.block, LATER));
+    let _ = manual.propose(vec![one], NOW);
+    let _ = (told(&mut manual, b'f', 1), told(&mut manual, b's', 1));
+    assert_eq!(persisted(&mut manual, 1, Pressure::None), ["commit Some(1) tell [1]"]);
+    assert_eq!(seen(manual.executed(executed(2))), ["executed"]);
+    assert_eq!(told(&mut manual, b'd', 2), ["discarded 1 with 0, offered None"]);
+}
+
 #[test]
 fn of_blocks_that_will_not_be_none_is_executed_and_one_that_is_leaves_nothing() {
     let mut manual = acceptor(Manual);

@@ -113,6 +113,24 @@ impl Pool {
         block
     }
 
+    /// Only those stay for which this is so.
+    pub(super) fn retain(&mut self, mut stays: impl FnMut(&VerifiedTransaction) -> bool) {
+        let mut bytes = 0;
+        let mut stays = |waiting: &Waiting| {
+            let stays = stays(&waiting.transaction);
+            bytes += if stays { waiting.bytes() } else { 0 };
+            stays
+        };
+        self.arrived.retain(&mut stays);
+        if let Some(crowd) = &mut self.crowd {
+            crowd.lanes.iter_mut().for_each(|lane| lane.retain(&mut stays));
+        }
+        self.bytes = bytes;
+        if self.is_empty() {
+            self.since = None;
+        }
+    }
+
     /// What was in blocks that will not be comes before all that waits, in this order. It has had its turn: the next one costs
     /// nothing.
     pub(super) fn returned(&mut self, transactions: Vec<(VerifiedTransaction, Place)>) {
@@ -363,6 +381,24 @@ impl Lane {
         self.len += 1;
     }
 
+    fn retain(&mut self, stays: &mut impl FnMut(&Waiting) -> bool) {
+        for (place, Senders { turns, waiting }) in &mut self.senders {
+            waiting.retain(|sender, queue| {
+                let before = queue.len();
+                queue.retain(&mut *stays);
+                self.len -= before - queue.len();
+                if queue.is_empty() {
+                    turns.leave(*sender);
+                }
+                !queue.is_empty()
+            });
+            if waiting.is_empty() {
+                self.places.leave(*place);
+            }
+        }
+        self.forget();
+    }
+
     /// One that was taken is given back or done.
     fn settle(&mut self, place: Place, sender: &Address) {
         if let Some(senders) = self.senders.get_mut(&place) {
@@ -442,6 +478,13 @@ impl<K: Copy + Ord + std::hash::Hash> Turns<K> {
         let since = self.entered;
         self.change(one, |known| (known.since, known.waits, known.enters) = (since, true, true));
         self.entering.push(one);
+    }
+
+    /// Nothing of it waits any more, without its having had a turn.
+    fn leave(&mut self, one: K) {
+        if self.known.get(&one).is_some_and(|known| known.waits) {
+            self.change(one, |known| (known.waits, known.enters) = (false, false));
+        }
     }
 
     /// A block is begun. Who has come since the last one counts as if it had had as much as whoever of the others has had

@@ -43,6 +43,7 @@ fn seen(effects: Vec<CollectorEffect>) -> Vec<Seen> {
                 return None;
             }
             CollectorEffect::Halt(_) => Seen::Halt,
+            CollectorEffect::Find(_) => panic!("this peer proposes here"),
             CollectorEffect::Witness(_) => panic!("nobody else is asked here"),
         })
     };

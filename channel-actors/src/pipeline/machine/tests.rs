@@ -1,6 +1,7 @@
 //! The machine, its effect loop, execution and store together, in a random order of completions: each id has one outcome
 //! for ever, heights are consecutive, block times never go back, nothing is told before it is on disk.
 
+mod followers;
 mod seals;
 
 use crate::block::disk_needs;
@@ -14,7 +15,7 @@ use crate::pipeline::batcher::{Findings, Submitted};
 use crate::pipeline::door::Doors;
 use crate::pipeline::effects::{ChannelLoop, Kind, Outcome, Shell, Task, Work, Workplace};
 use crate::pipeline::machine::*;
-use crate::pipeline::ordering::Solo;
+use crate::pipeline::ordering::{OrderingEffect, Solo};
 use crate::pipeline::submission::{Credits, Submission};
 use crate::pipeline::verifier::{PendingTransaction, VerifiedBatch};
 use crate::runtime::memory;
@@ -393,10 +394,10 @@ fn after_a_failure_nothing_more_is_done_and_whoever_waits_is_told() {
 fn when_an_engine_wants_to_be_woken_is_asked_for_until_it_was() {
     struct Sleeper;
     impl OrderingEngine for Sleeper {
-        fn on(&mut self, input: OrderingInput<'_>) -> Vec<crate::pipeline::ordering::OrderingEffect> {
+        fn on(&mut self, input: OrderingInput<'_>) -> Vec<OrderingEffect> {
             match input {
                 OrderingInput::Message { bytes, .. } => {
-                    vec![crate::pipeline::ordering::OrderingEffect::WakeAt(NOW.plus_millis(u64::from(bytes[0])))]
+                    vec![OrderingEffect::WakeAt(NOW.plus_millis(u64::from(bytes[0])))]
                 }
                 _ => Vec::new(),
             }

@@ -131,6 +131,7 @@ fn screening(bench: &Bench, slice: Duration) -> Screening {
         doors: Doors::default(),
         quota: whole_disk(),
         now: NOW,
+        decided: Time::from_millis(u64::MAX),
         seed: [9; 32],
         slice,
         remembers: true,
@@ -498,4 +499,23 @@ fn what_cannot_pay_is_refused_at_the_door_with_what_passed_before_it() {
     let mut refused = screened.refused;
     refused.sort_unstable();
     assert_eq!(refused, ["fee-above-max", "fee-unpaid", "fee-unpaid"]);
+}
+
+/// Where several peers order, one that is behind refused as expired what a block that it did not have yet held.
+#[test]
+fn what_is_over_is_refused_for_ever_only_where_no_block_that_is_not_here_can_have_it() {
+    let bench = closed_channel();
+    let until = Time::from_millis(NOW.millis() - 1);
+    for (decided, certain) in [(NOW, true), (until, false), (Time::ZERO, false)] {
+        let late = Transaction { valid_until: until, ..transaction(bench.opened.channel, 1, "") };
+        let envelope = Envelope::sign_binary(&late, &[&key(1)]);
+        let (mut waiting, one) = arrival(envelope, Wait::Committed, &Arc::new(Credits::default()));
+        screen_by(&bench, Screening { decided, ..screening(&bench, VERIFY_SLICE) }, vec![one]);
+        let expected = match certain {
+            true => TransactionError::Expired(until).into(),
+            false => SubmitRefusal::Undecided,
+        };
+        let Some(SubmitResult::Refused { refusal, .. }) = answer(&mut waiting) else { panic!("it is refused") };
+        assert_eq!(refusal, expected);
+    }
 }

@@ -29,12 +29,14 @@ struct Peers {
     cut_off: Vec<usize>,
     passed: Vec<Vec<Hash>>,
     sent: usize,
+    counted: Vec<&'static str>,
 }
 
 impl Peers {
     fn new(policy: Policy) -> Self {
         let peer = |number: u8| Witnesses::new(CHANNEL, key(number).public().address(), &config_of(policy));
-        Self { peers: [1, 2, 3].map(peer).into(), cut_off: Vec::new(), passed: vec![Vec::new(); 3], sent: 0 }
+        let (cut_off, passed, counted) = (Vec::new(), vec![Vec::new(); 3], Vec::new());
+        Self { peers: [1, 2, 3].map(peer).into(), cut_off, passed, sent: 0, counted }
     }
 
     fn perform(&mut self, of: usize, effects: Vec<WitnessEffect>, now: Time) {
@@ -43,13 +45,13 @@ impl Peers {
             match effect {
                 WitnessEffect::Passed(all) => self.passed[of].extend(all.iter().map(VerifiedTransaction::id)),
                 WitnessEffect::WakeAt(time) => assert!(time > now),
+                WitnessEffect::Count(outcome) => self.counted.push(outcome),
                 WitnessEffect::Vouch { to, batch, envelopes } => {
                     let key: Arc<SigningKey> = Arc::new(own(of));
                     let vouching = Vouching { channel: CHANNEL, key, seed: [2; 32], to, batch, envelopes };
-                    if let Some((to, batch, signed)) = vouching.run() {
-                        let more = self.peers[of].vouched(to, batch, signed, now);
-                        self.perform(of, more, now);
-                    }
+                    let (to, batch, signed) = vouching.run();
+                    let more = self.peers[of].vouched(to, batch, signed, now);
+                    self.perform(of, more, now);
                 }
                 WitnessEffect::Send { to, bytes } => {
                     self.sent += 1;
@@ -76,6 +78,10 @@ impl Peers {
 
 fn ids(of: &[VerifiedTransaction]) -> Vec<Hash> {
     of.iter().map(VerifiedTransaction::id).collect()
+}
+
+fn keeps_nothing(of: &Witnesses) -> bool {
+    of.known.is_empty() && of.of.is_empty() && of.open.is_empty() && of.waiting.is_empty()
 }
 
 #[test]
@@ -109,7 +115,7 @@ fn what_is_verified_passes_with_the_signatures_that_the_policy_asks_for() {
         }
         // Nothing is kept of what is in a block.
         peers.peers[0].gone(ids(&all));
-        assert!(peers.peers[0].known.is_empty() && peers.peers[0].of.is_empty() && peers.peers[0].open.is_empty());
+        assert!(keeps_nothing(&peers.peers[0]));
     }
 }
 
@@ -123,7 +129,7 @@ fn a_peer_signs_no_batch_with_anything_wrong_in_it() {
     let envelopes: Vec<Vec<u8>> = all.iter().map(|one| one.envelope().to_vec()).collect();
     let signs = |batch: &Batch, channel: Hash, envelopes: Vec<Vec<u8>>| {
         let (key, batch) = (Arc::new(key(2)), batch.clone());
-        Vouching { channel, key, seed: [2; 32], to: origin, batch, envelopes: Some(envelopes) }.run().is_some()
+        Vouching { channel, key, seed: [2; 32], to: origin, batch, envelopes: Some(envelopes) }.run().2.is_some()
     };
     assert!(signs(&good, CHANNEL, envelopes.clone()));
     let mut forged = envelopes.clone();
@@ -194,6 +200,82 @@ fn batches_pass_in_their_order_and_what_waits_makes_the_next_one_larger() {
     assert_eq!(peers.peers[0].known.len(), WITNESS_BATCHES_OPEN_MAX + 1);
     let numbers: Vec<u64> = peers.peers[0].known.keys().copied().collect();
     assert!(numbers.is_sorted_by(|one, next| one < next));
+}
+
+/// An id that had its outcome while its batch was open, and was sent again, stood in two: it passed twice, and the first of
+/// them was kept for ever.
+#[test]
+fn an_id_that_comes_again_while_its_batch_is_open_passes_once_and_leaves_nothing() {
+    let (mut peers, all) = (Peers::new(Policy::Quorum), transactions(0..2));
+    peers.cut_off = vec![1, 2];
+    peers.verified(0, all.clone(), NOW);
+    peers.verified(0, all.clone(), NOW);
+    assert_eq!(peers.peers[0].open.len(), 1, "it comes with the batch in which it stands");
+    peers.peers[0].gone([all[0].id()]);
+    peers.verified(0, vec![all[0].clone()], NOW);
+    peers.cut_off = Vec::new();
+    peers.tick(0, NOW.plus_millis(WITNESS_AGAIN_MS));
+    assert_eq!(peers.passed[0], [all[1].id(), all[0].id()]);
+    assert_eq!(peers.peers[0].batches_of(&all).len(), 2);
+    peers.verified(0, vec![all[0].clone()], NOW);
+    assert_eq!(peers.passed[0].len(), 3, "its witnesses hold");
+    peers.peers[0].gone(ids(&all));
+    assert!(keeps_nothing(&peers.peers[0]));
+}
+
+#[test]
+fn of_what_has_its_outcome_nothing_is_kept_and_nothing_asked() {
+    let (mut peers, all) = (Peers::new(Policy::All), transactions(0..20));
+    peers.cut_off = vec![1, 2];
+    for one in &all {
+        peers.verified(0, vec![one.clone()], NOW);
+    }
+    let of = &mut peers.peers[0];
+    assert_eq!((of.open.len(), of.waiting.len()), (WITNESS_BATCHES_OPEN_MAX, 16));
+    of.gone(ids(&all[..WITNESS_BATCHES_OPEN_MAX]));
+    assert_eq!((of.open.len(), of.waiting.len()), (0, 16));
+    of.gone(ids(&all[11..]));
+    assert_eq!(of.not_passed().map(VerifiedTransaction::id).collect::<Vec<_>>(), ids(&all[4..11]));
+    assert_eq!(of.waiting.len(), 7);
+    peers.cut_off = Vec::new();
+    peers.tick(0, NOW.plus_millis(WITNESS_AGAIN_MS));
+    assert_eq!(peers.passed[0], ids(&all[4..11]), "what waits needs no other occasion");
+    peers.peers[0].gone(ids(&all));
+    assert!(keeps_nothing(&peers.peers[0]));
+}
+
+/// One peer could have this one verify for it alone, and hold any number of its batches.
+#[test]
+fn of_what_one_peer_asks_little_is_verified_at_a_time_and_nothing_twice() {
+    let mut peers = Peers::new(Policy::Quorum);
+    let of = |number: u8| key(number).public().address();
+    let asks = |origin: u8, number: u64| {
+        let all = transactions(number..number + 1);
+        let envelopes = all.iter().map(|one| one.envelope().to_vec()).collect();
+        Said::Asks { batch: Batch::of(of(origin), number, &[all[0].leaf()]), envelopes }.encode()
+    };
+    let ask =
+        |peers: &mut Peers, origin: u8, number: u64| peers.peers[1].message(of(origin), &asks(origin, number), NOW);
+    let counts = |effects: &[WitnessEffect], expected: &str| matches!(effects, [WitnessEffect::Count(outcome)] if *outcome == expected);
+    let mut under_way: Vec<_> = (0..4).flat_map(|number| ask(&mut peers, 1, number)).collect();
+    assert_eq!(under_way.len(), WITNESS_BATCHES_OPEN_MAX);
+    assert!(under_way.iter().all(|effect| matches!(effect, WitnessEffect::Vouch { .. })));
+    assert!(counts(&ask(&mut peers, 1, 3), "repeated"), "it is verified already");
+    assert!(counts(&ask(&mut peers, 1, 4), "refused"), "a fifth");
+    assert!(matches!(ask(&mut peers, 3, 4).as_slice(), [WitnessEffect::Vouch { .. }]), "another peer has its own");
+    let last = under_way.pop();
+    peers.perform(1, last.into_iter().collect(), NOW);
+    assert_eq!(peers.counted, ["signed"]);
+    assert!(matches!(ask(&mut peers, 1, 4).as_slice(), [WitnessEffect::Vouch { .. }]), "there is room again");
+    let again = ask(&mut peers, 1, 3);
+    let [WitnessEffect::Count("repeated"), WitnessEffect::Send { to, .. }] = again.as_slice() else {
+        panic!("what was signed is said again")
+    };
+    assert_eq!(*to, of(1));
+    // What is not so has its place for as long as that is not known.
+    let Some(WitnessEffect::Vouch { to, batch, .. }) = under_way.pop() else { panic!("three are left") };
+    assert!(counts(&peers.peers[1].vouched(to, batch, None, NOW), "wrong"));
+    assert!(matches!(ask(&mut peers, 1, 5).as_slice(), [WitnessEffect::Vouch { .. }]));
 }
 
 #[test]

@@ -38,9 +38,10 @@ mod tests {
             buffer.push((generator >> 56) as u8);
             generator = generator.wrapping_mul(11_400_714_785_074_694_797);
         }
-        for (length, sum) in [(1, 0xC44B_DFF4_074E_ECDB_u64), (48, 0x397D_A259_ECBA_1F11), (403, 0xCDEB_804D_65C6_DEA4)]
+        for (length, checksum) in
+            [(1, 0xC44B_DFF4_074E_ECDB_u64), (48, 0x397D_A259_ECBA_1F11), (403, 0xCDEB_804D_65C6_DEA4)]
         {
-            assert_eq!(check_of(&buffer[..length]), sum.to_le_bytes(), "{length}");
+            assert_eq!(check_of(&buffer[..length]), checksum.to_le_bytes(), "{length}");
         }
     }
 

@@ -1,14 +1,14 @@
-//! A file of pages that knows what it wrote: each page has a sum, and one that is read wrong is an error, never an
+//! A file of pages that knows what it wrote: each page has a checksum, and one that is read wrong is an error, never an
 //! answer. redb keeps checksums of its own, but looks at them only after a crash: a key that rots, or a page above it,
 //! would be a balance that is missing, and the next block would be built on that. And it panics over pages that make no
 //! sense, which in the middle of its own writing can end the process.
 //!
-//! Always: a page's sum is on disk with the page when a sync returns. redb never overwrites a page that the last commit
-//! holds, but for the first one, its header; so after a crash every page that is read has the sum it was written with.
-//! The header is held against its sum when the file was closed, and against redb's own checksums when it was not.
+//! Always: a page's checksum is on disk with the page when a sync returns. redb never overwrites a page that the last commit
+//! holds, but for the first one, its header; so after a crash every page that is read has the checksum it was written with.
+//! The header is held against its checksum when the file was closed, and against redb's own checksums when it was not.
 //! Once a page was found wrong, the file says so when it is opened again after it was closed.
 //! Nothing that was read is written: what is written wrong stays wrong, and what is read wrong may be right the next time.
-//! Pages are written whole, so that each has a sum: one without was never written, and holds zeros.
+//! Pages are written whole, so that each has a checksum: one without was never written, and holds zeros.
 //! Never here: what is in the pages.
 
 use crate::runtime::mutants::{Mutant, planted};
@@ -24,7 +24,7 @@ use std::sync::{Mutex, MutexGuard, PoisonError};
 /// Bytes of a page, of redb's and of the file's.
 const PAGE: usize = 4096;
 pub(in crate::store) const PAGE_BYTES: u64 = PAGE as u64;
-/// Pages whose sums are on one page before them.
+/// Pages whose checksums are on one page before them.
 const GROUP: u64 = (PAGE / CHECK_BYTES) as u64;
 /// The head is there twice: a write that is torn leaves one of them.
 const HEAD_COPIES: [usize; 2] = [0, 512];
@@ -32,18 +32,18 @@ const MAGIC: [u8; 16] = *b"chancery/pages/2";
 /// Magic, mark, what it is about, check.
 const HEAD_BYTES: usize = MAGIC.len() + 1 + 8 + CHECK_BYTES;
 
-type Sum = Check;
+type Checksum = Check;
 /// Of a page that was never written.
-const NO_SUM: Sum = [0; CHECK_BYTES];
+const NO_CHECKSUM: Checksum = [0; CHECK_BYTES];
 
 /// What the head says.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Mark {
     /// Being written, or the power went.
     Open,
-    /// Closed, with the sum of the first page.
-    Closed(Sum),
-    /// This page was read and did not match its sum.
+    /// Closed, with the checksum of the first page.
+    Closed(Checksum),
+    /// This page was read and did not match its checksum.
     Wrong(u64),
 }
 
@@ -52,12 +52,12 @@ impl Mark {
     fn encode(self) -> Vec<u8> {
         let (mark, about) = match self {
             Self::Open => (0, [0; 8]),
-            Self::Closed(sum) => (1, sum),
+            Self::Closed(checksum) => (1, checksum),
             Self::Wrong(page) => (2, page.to_le_bytes()),
         };
         let mut copy = [&MAGIC[..], &[mark], &about].concat();
-        let sum = check(b"head", &copy);
-        copy.extend_from_slice(&sum);
+        let checksum = check(b"head", &copy);
+        copy.extend_from_slice(&checksum);
         let mut bytes = vec![0; HEAD_COPIES[1] + HEAD_BYTES];
         HEAD_COPIES.iter().for_each(|at| bytes[*at..at + HEAD_BYTES].copy_from_slice(&copy));
         bytes
@@ -65,11 +65,11 @@ impl Mark {
 
     fn decode(head: &[u8]) -> Option<Self> {
         HEAD_COPIES.iter().find_map(|at| {
-            let (content, sum) = head.get(*at..at + HEAD_BYTES)?.split_last_chunk::<CHECK_BYTES>()?;
+            let (content, checksum) = head.get(*at..at + HEAD_BYTES)?.split_last_chunk::<CHECK_BYTES>()?;
             let (&mark, about) = content.strip_prefix(&MAGIC)?.split_first()?;
             let about = about.try_into().ok()?;
             match mark {
-                _ if check(b"head", content) != *sum => None,
+                _ if check(b"head", content) != *checksum => None,
                 0 => Some(Self::Open),
                 1 => Some(Self::Closed(about)),
                 2 => Some(Self::Wrong(u64::from_le_bytes(about))),
@@ -79,27 +79,27 @@ impl Mark {
     }
 }
 
-/// The sum of a page in its place.
-fn sum_of(page: u64, bytes: &[u8]) -> Sum {
+/// The checksum of a page in its place.
+fn checksum_of(page: u64, bytes: &[u8]) -> Checksum {
     match check(&page.to_le_bytes(), bytes) {
-        NO_SUM => [1; CHECK_BYTES],
-        sum => sum,
+        NO_CHECKSUM => [1; CHECK_BYTES],
+        checksum => checksum,
     }
 }
 
 fn wrong(page: u64) -> io::Error {
-    io::Error::new(io::ErrorKind::InvalidData, format!("page {page} of the file does not match its sum"))
+    io::Error::new(io::ErrorKind::InvalidData, format!("page {page} of the file does not match its checksum"))
 }
 
-/// Where the page of sums of a group is.
-const fn place_of_sums(group: u64) -> u64 {
+/// Where the page of checksums of a group is.
+const fn place_of_checksums(group: u64) -> u64 {
     (1 + group * (GROUP + 1)) * PAGE_BYTES
 }
 
 /// Where a byte of a page is.
 const fn place(offset: u64) -> u64 {
     let group = offset / (GROUP * PAGE_BYTES);
-    place_of_sums(group) + PAGE_BYTES + offset % (GROUP * PAGE_BYTES)
+    place_of_checksums(group) + PAGE_BYTES + offset % (GROUP * PAGE_BYTES)
 }
 
 /// Bytes of the file for so many bytes of pages.
@@ -117,7 +117,7 @@ const fn bytes_of_pages(length: u64) -> u64 {
     groups / ((GROUP + 1) * PAGE_BYTES) * GROUP * PAGE_BYTES + rest
 }
 
-/// A backend whose pages have sums.
+/// A backend whose pages have checksums.
 #[derive(Debug)]
 struct Summed {
     backend: Backend,
@@ -129,10 +129,10 @@ struct ChecksumsInner {
     mark: Mark,
     /// The first page, as it was written last.
     first: Vec<u8>,
-    /// Whether the file is known to hold it: written since, or read and compared with its sum.
+    /// Whether the file is known to hold it: written since, or read and compared with its checksum.
     first_is_sure: bool,
-    /// Sums that are not in the file yet, by page, with the change that each is of.
-    fresh: BTreeMap<u64, (Sum, u64)>,
+    /// Checksums that are not in the file yet, by page, with the change that each is of.
+    fresh: BTreeMap<u64, (Checksum, u64)>,
     /// Changes so far, and how many of them were synced.
     changes: u64,
     synced: u64,
@@ -144,7 +144,7 @@ pub(in crate::store) fn open(backend: Backend) -> io::Result<Backend> {
     open_with(backend, Err)
 }
 
-/// The pages of a file, which may be empty. One of an earlier build has no sums, and stays so.
+/// The pages of a file, which may be empty. One of an earlier build has no checksums, and stays so.
 /// [`io::ErrorKind::InvalidData`] if it is another file, or if it was closed and its first page is wrong: that page says
 /// what the last commit was.
 pub(in crate::store) fn open_anyway(backend: Backend) -> io::Result<Backend> {
@@ -169,7 +169,7 @@ fn open_with(backend: Backend, found_wrong: fn(io::Error) -> io::Result<Mark>) -
     }
     let mark = match Mark::decode(&head) {
         Some(Mark::Wrong(page)) => found_wrong(wrong(page))?,
-        Some(Mark::Closed(sum)) if sum != sum_of(0, &first) => return Err(wrong(0)),
+        Some(Mark::Closed(checksum)) if checksum != checksum_of(0, &first) => return Err(wrong(0)),
         Some(mark) => mark,
         // Nothing else is written before the head is on disk.
         None if length <= PAGE_BYTES => {
@@ -178,7 +178,7 @@ fn open_with(backend: Backend, found_wrong: fn(io::Error) -> io::Result<Mark>) -
             backend.sync_data()?;
             Mark::Open
         }
-        None => return Err(io::Error::new(io::ErrorKind::InvalidData, "it holds no pages with sums")),
+        None => return Err(io::Error::new(io::ErrorKind::InvalidData, "it holds no pages with checksums")),
     };
     let first_is_sure = matches!(mark, Mark::Closed(_));
     let inner = ChecksumsInner { mark, first, first_is_sure, fresh: BTreeMap::new(), changes: 0, synced: 0 };
@@ -204,23 +204,28 @@ impl Summed {
         Ok(inner.changes)
     }
 
-    /// Holds pages of one group, the first of them `page`, against their sums.
+    /// Holds pages of one group, the first of them `page`, against their checksums.
     fn hold(&self, page: u64, bytes: &[u8]) -> io::Result<()> {
         let pages = bytes.len() / PAGE;
-        let fresh: Vec<(u64, Sum)> =
-            self.lock().fresh.range(page..page + pages as u64).map(|(page, (sum, _))| (*page, *sum)).collect();
-        let mut sums = vec![0; pages * CHECK_BYTES];
+        let fresh: Vec<(u64, Checksum)> = self
+            .lock()
+            .fresh
+            .range(page..page + pages as u64)
+            .map(|(page, (checksum, _))| (*page, *checksum))
+            .collect();
+        let mut checksums = vec![0; pages * CHECK_BYTES];
         if fresh.len() < pages {
-            self.backend.read(place_of_sum(page), &mut sums)?;
+            self.backend.read(place_of_checksum(page), &mut checksums)?;
         }
-        for (fresh, sum) in fresh {
-            sums[(fresh - page) as usize * CHECK_BYTES..][..CHECK_BYTES].copy_from_slice(&sum);
+        for (fresh, checksum) in fresh {
+            checksums[(fresh - page) as usize * CHECK_BYTES..][..CHECK_BYTES].copy_from_slice(&checksum);
         }
-        for ((page, bytes), sum) in (page..).zip(bytes.chunks_exact(PAGE)).zip(sums.chunks_exact(CHECK_BYTES)) {
-            // Sums that are lost say of pages that were written that they never were.
-            let right = match *sum == NO_SUM {
+        for ((page, bytes), checksum) in (page..).zip(bytes.chunks_exact(PAGE)).zip(checksums.chunks_exact(CHECK_BYTES))
+        {
+            // Checksums that are lost say of pages that were written that they never were.
+            let right = match *checksum == NO_CHECKSUM {
                 true => bytes.iter().all(|byte| *byte == 0),
-                false => *sum == sum_of(page, bytes),
+                false => *checksum == checksum_of(page, bytes),
             };
             if !right && !planted(Mutant::ChecksumUnchecked) {
                 return Err(self.found_wrong(page));
@@ -251,19 +256,19 @@ impl Summed {
     }
 }
 
-/// Where the sum of a page is.
-const fn place_of_sum(page: u64) -> u64 {
-    place_of_sums(page / GROUP) + page % GROUP * CHECK_BYTES as u64
+/// Where the checksum of a page is.
+const fn place_of_checksum(page: u64) -> u64 {
+    place_of_checksums(page / GROUP) + page % GROUP * CHECK_BYTES as u64
 }
 
-/// Sums that stand one behind the other in the file: where the first one of each such run is, and their bytes.
-fn runs(sums: &BTreeMap<u64, (Sum, u64)>) -> Vec<(u64, Vec<u8>)> {
+/// Checksums that stand one behind the other in the file: where the first one of each such run is, and their bytes.
+fn runs(checksums: &BTreeMap<u64, (Checksum, u64)>) -> Vec<(u64, Vec<u8>)> {
     let mut runs: Vec<(u64, Vec<u8>)> = Vec::new();
-    for (page, (sum, _)) in sums {
-        let place = place_of_sum(*page);
+    for (page, (checksum, _)) in checksums {
+        let place = place_of_checksum(*page);
         match runs.last_mut() {
-            Some((begin, bytes)) if *begin + bytes.len() as u64 == place => bytes.extend_from_slice(sum),
-            _ => runs.push((place, sum.to_vec())),
+            Some((begin, bytes)) if *begin + bytes.len() as u64 == place => bytes.extend_from_slice(checksum),
+            _ => runs.push((place, checksum.to_vec())),
         }
     }
     runs
@@ -322,12 +327,12 @@ impl StorageBackend for Summed {
             let inner = self.lock();
             (inner.fresh.clone(), inner.changes)
         };
-        for (place, sums) in runs(&fresh) {
-            self.backend.write(place, &sums)?;
+        for (place, checksums) in runs(&fresh) {
+            self.backend.write(place, &checksums)?;
         }
         self.backend.sync_data()?;
         let mut inner = self.lock();
-        inner.fresh.retain(|page, sum| fresh.get(page) != Some(sum));
+        inner.fresh.retain(|page, checksum| fresh.get(page) != Some(checksum));
         inner.synced = changes;
         Ok(())
     }
@@ -338,7 +343,7 @@ impl StorageBackend for Summed {
         if !whole_pages(offset) || !whole_pages(end) {
             return Err(io::Error::new(
                 io::ErrorKind::InvalidInput,
-                "a page is written in parts: it would have no sum",
+                "a page is written in parts: it would have no checksum",
             ));
         }
         let change = self.begin_change()?;
@@ -349,9 +354,9 @@ impl StorageBackend for Summed {
                 false => self.backend.write(place(at), data)?,
             }
             let (page, pages) = whole(at, data.len());
-            let sum = |(page, bytes): (u64, &[u8])| (page, (sum_of(page, bytes), change));
-            let sums: Vec<_> = (page..).zip(data[pages].chunks_exact(PAGE)).map(sum).collect();
-            self.lock().fresh.extend(sums);
+            let checksum = |(page, bytes): (u64, &[u8])| (page, (checksum_of(page, bytes), change));
+            let checksums: Vec<_> = (page..).zip(data[pages].chunks_exact(PAGE)).map(checksum).collect();
+            self.lock().fresh.extend(checksums);
         }
         Ok(())
     }
@@ -360,7 +365,7 @@ impl StorageBackend for Summed {
         let inner = self.lock();
         let mark = match inner.mark {
             Mark::Open if inner.synced == inner.changes && inner.first_is_sure && inner.fresh.is_empty() => {
-                Mark::Closed(sum_of(0, &inner.first))
+                Mark::Closed(checksum_of(0, &inner.first))
             }
             mark => mark,
         };

@@ -248,17 +248,17 @@ fn failed(operation: &'static str) -> impl FnOnce(io::Error) -> StoreError {
 fn encode_head(key: &Key, length: usize) -> Vec<u8> {
     let length = u32::try_from(length).expect("a wal is bounded").to_le_bytes();
     let mut bytes = [&[FORMAT][..], key, &length].concat();
-    let sum = check(b"wal", &bytes);
-    bytes.extend_from_slice(&sum);
+    let checksum = check(b"wal", &bytes);
+    bytes.extend_from_slice(&checksum);
     bytes
 }
 
 /// The key, and the bytes that the file had at least.
 fn decode_head(bytes: &[u8]) -> Option<(Key, usize)> {
-    let (content, sum) = bytes.get(..HEAD_BYTES)?.split_last_chunk::<CHECK_BYTES>()?;
+    let (content, checksum) = bytes.get(..HEAD_BYTES)?.split_last_chunk::<CHECK_BYTES>()?;
     let (versioned, length) = content.split_last_chunk()?;
     match versioned {
-        [FORMAT, key @ ..] if check(b"wal", content) == *sum => {
+        [FORMAT, key @ ..] if check(b"wal", content) == *checksum => {
             Some((key.try_into().ok()?, usize::try_from(u32::from_le_bytes(*length)).ok()?))
         }
         _ => None,
@@ -289,8 +289,8 @@ fn encode(block: &Checked, key: &Key, bytes: &mut Vec<u8>) {
         bytes.extend_from_slice(&length(bytes_of));
         bytes.extend_from_slice(&check(key, bytes_of));
     }
-    let sum = under(key, bytes);
-    bytes.extend_from_slice(&sum);
+    let checksum = under(key, bytes);
+    bytes.extend_from_slice(&checksum);
     bytes.extend_from_slice(content);
     bytes.extend_from_slice(receipts);
 }
@@ -298,9 +298,9 @@ fn encode(block: &Checked, key: &Key, bytes: &mut Vec<u8>) {
 /// The record that begins here, if one does and is whole.
 fn decode(bytes: &[u8], key: &Key) -> Option<Checked> {
     let (head, rest) = bytes.split_at_checked(RECORD_HEAD_BYTES)?;
-    let (content, sum) = head.split_last_chunk::<CHECK_BYTES>()?;
+    let (content, checksum) = head.split_last_chunk::<CHECK_BYTES>()?;
     let (&version, fields) = content.split_first()?;
-    if version != FORMAT || under(key, content) != *sum {
+    if version != FORMAT || under(key, content) != *checksum {
         return None;
     }
     let (height, fields) = fields.split_first_chunk()?;

@@ -143,6 +143,13 @@ impl Run {
     }
 }
 
+/// The record of a run does not match its check.
+#[derive(Clone, Copy, Debug, thiserror::Error, PartialEq, Eq)]
+#[error("the record of run {number} does not match its check")]
+pub(in crate::store) struct DamagedRun {
+    number: u64,
+}
+
 /// The runs of the file when it reflects so many blocks.
 #[derive(Clone, Debug, Default)]
 pub(in crate::store) struct Runs {
@@ -156,13 +163,13 @@ impl Runs {
     pub(in crate::store) fn load(
         table: &impl ReadableTable<u64, &'static [u8]>,
         reflects: u64,
-    ) -> Result<Result<Self, String>, redb::Error> {
+    ) -> Result<Result<Self, DamagedRun>, redb::Error> {
         let (mut runs, mut bytes) = (Vec::new(), 0);
         // Newest first: of those whose filters do not fit, not even one is held at a time.
         for record in table.iter()?.rev() {
             let (number, record) = record?;
             let Some(mut run) = Run::decode(number.value(), record.value()) else {
-                return Ok(Err(format!("the record of run {} does not match its check", number.value())));
+                return Ok(Err(DamagedRun { number: number.value() }));
             };
             bytes += run.filter.as_ref().map_or(0, |filter| filter.0.len());
             run.filter = run.filter.filter(|_| bytes <= FILTERS_BYTES_MAX);

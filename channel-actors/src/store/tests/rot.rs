@@ -76,7 +76,7 @@ fn a_rotten_header_of_a_log_that_was_closed_is_an_error() {
     let header = |_: &[u8]| (2 * 4096..2 * 4096 + 320).collect();
     with_each_flip("log.redb", header, |opened, at| {
         let error = opened.err().map(|error| error.to_string()).unwrap_or_default();
-        assert!(error.contains("page 0 of the file does not match its sum"), "byte {at}: {error}");
+        assert!(error.contains("page 0 of the file does not match its checksum"), "byte {at}: {error}");
     });
 }
 

@@ -117,17 +117,7 @@ fn an_action_of_rules_that_are_not_in_force_is_in_no_block() {
     assert!(maker.check(&sealed).is_ok());
     // Nor does it offer an approval of what somebody else has proposed.
     maker.take(&sealed);
-    let proposal = Proposal {
-        subject: Subject::Configuration(vec![ConfigChange::SetRules { rules: crate::rules::RULES + 1 }]),
-        reason: String::new(),
-        by: Identity::new("test.example", "alpha", crate::primitives::identity::Role::Admin, "ann")
-            .expect("an identity"),
-        proposed_height: 1,
-        proposed_at: maker.time(),
-        approvals: Vec::new(),
-        state: ProposalState::Open,
-        ended_height: None,
-    };
+    let proposal = proposal(&maker, ConfigChange::SetRules { rules: crate::rules::RULES + 1 });
     let (ahead_of_it, known) = (Hash([1; 32]), Hash([2; 32]));
     let within = ConfigChange::SetPublicRead { public_read: true };
     let other = Proposal { subject: Subject::Configuration(vec![within]), ..proposal.clone() };
@@ -164,4 +154,48 @@ fn a_block_with_an_action_of_later_rules_is_refused_and_none_is_made() {
             [crate::chain::Refused::Limits(unknown)]
         );
     });
+}
+
+fn proposal(maker: &Maker, change: ConfigChange) -> Proposal {
+    Proposal {
+        subject: Subject::Configuration(vec![change]),
+        reason: String::new(),
+        by: Identity::new("test.example", "alpha", crate::primitives::identity::Role::Admin, "ann")
+            .expect("an identity"),
+        proposed_height: 1,
+        proposed_at: maker.time(),
+        approvals: Vec::new(),
+        state: ProposalState::Open,
+        ended_height: None,
+    }
+}
+
+/// Whether an approved proposal is ahead of the rules was read for each of any number of large ones, outside of budgets.
+#[test]
+fn a_draft_reads_no_more_proposals_than_a_block_has_work_for() {
+    let limits = Limits { actions_max: 65, block_transactions_max: 64, ..config().limits };
+    let mut maker = Maker::new(&ChannelConfig { limits, ..config() });
+    let within = ConfigChange::SetPublicRead { public_read: true };
+    let large = Proposal { reason: "x".repeat(511 * 1024), ..proposal(&maker, within) };
+    let large = record::to_value(&large);
+    let id = |number: usize| Hash::plain(&[&number.to_le_bytes()]);
+    // Sixteen transactions, of sixty-four each, take all of a block's steps.
+    const EACH: usize = 64;
+    let fit = config().budgets.block.steps as usize / 512 / EACH;
+    let proposals = (0..(fit + 3) * EACH).map(|number| (keyspace::proposal(&id(number)), Some(large.clone())));
+    maker.state.apply(&proposals.collect());
+    let offered: Vec<_> = (0..fit + 3)
+        .map(|one| {
+            let approve = |number| Action::ChannelApprove(channel::Approve { proposal: id(number) });
+            let approvals = (one * EACH..(one + 1) * EACH).map(approve);
+            let envelope = maker.envelope(&[1], std::iter::once(log(1)).chain(approvals).collect());
+            maker.verified(envelope)
+        })
+        .collect();
+    let Drafted { block, left } = maker.draft(7, offered.clone());
+    assert_eq!(block.map(|block| block.ids.len()), Some(fit));
+    let ids = |of: &[VerifiedTransaction]| of.iter().map(VerifiedTransaction::id).collect::<Vec<_>>();
+    assert_eq!(ids(&left.deferred), ids(&offered[fit..]), "in their order");
+    let Drafted { block, left } = maker.draft(7, left.deferred);
+    assert_eq!((block.map(|block| block.ids.len()), left.deferred.len()), (Some(3), 0), "they have their turn");
 }

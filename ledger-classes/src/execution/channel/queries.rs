@@ -2,6 +2,7 @@
 
 use super::proposals::Proposal;
 use super::subject::Subject;
+use crate::execution::budget;
 use crate::formats::config::{ChannelConfig, ConfigChange};
 use crate::keys::Address;
 use crate::primitives::hash::Hash;
@@ -37,13 +38,17 @@ pub fn proposal(view: &dyn ReadView, id: &Hash) -> Result<Option<NamedProposal>,
     Ok(record::read(view, &keyspace::proposal(id))?.map(|record| NamedProposal { id: *id, record }))
 }
 
-/// What a proposal would change of the configuration; `None` if it is unknown, or about something else.
-pub(crate) fn changes(view: &dyn ReadView, id: &Hash) -> Result<Option<Vec<ConfigChange>>, ReadError> {
-    let found: Option<Proposal> = record::read(view, &keyspace::proposal(id))?;
-    Ok(found.and_then(|proposal| match proposal.subject {
+/// What a proposal would change of the configuration, or `None` if it is unknown or about something else; and the work of
+/// reading it, in steps.
+pub(crate) fn changes(view: &dyn ReadView, id: &Hash) -> Result<(Option<Vec<ConfigChange>>, u64), ReadError> {
+    let value = view.get(&keyspace::proposal(id))?;
+    let steps = budget::of_value(value.as_ref().map_or(0, |value| value.len()));
+    let found: Option<Proposal> = value.map(|value| record::from_value(&value)).transpose()?;
+    let changes = found.and_then(|proposal| match proposal.subject {
         Subject::Configuration(changes) => Some(changes),
         Subject::Recovery(_) => None,
-    }))
+    });
+    Ok((changes, steps))
 }
 
 /// Open proposals in the order in which they were made.

@@ -17,6 +17,7 @@ use ledger_classes::formats::detail::{PathFault, PathRefusal};
 use ledger_classes::formats::outcome::ResultCode;
 use ledger_classes::formats::transaction::Envelope;
 use ledger_classes::keys::SigningKey;
+use ledger_classes::primitives::causes::in_one_line;
 use ledger_classes::primitives::hash::{Hash, HexBytes};
 use ledger_classes::primitives::time::Time;
 use ledger_classes::state::participant::{CertificatePaths as _, KnownCertificate};
@@ -95,7 +96,7 @@ impl Poster {
             let prepare = move |(number, revoked): (u64, Arc<Revoked>)| {
                 let prepared = match &revoked.evidence {
                     Ok(word) => envelope(&key, id, &config.config, now, word),
-                    Err(why) => Err(Outcome::Unproven(why.clone())),
+                    Err(why) => Err(Outcome::Unproven(in_one_line(why))),
                 };
                 (number, revoked, prepared)
             };

@@ -23,6 +23,26 @@ pub(super) enum Word {
     Compromise(CompromisedAuthority),
 }
 
+/// Why there is nothing yet that proves a revocation.
+#[derive(Clone, Debug, thiserror::Error)]
+pub(super) enum Unproven {
+    /// It is asked for.
+    #[error("its evidence is being written")]
+    Pending,
+    /// It cannot be read.
+    #[error("there is no evidence")]
+    Unreadable(#[source] Arc<FolderError>),
+}
+
+/// What cannot be read is the same for as long as the words for it are.
+impl PartialEq for Unproven {
+    fn eq(&self, other: &Self) -> bool {
+        in_one_line(self) == in_one_line(other)
+    }
+}
+
+impl Eq for Unproven {}
+
 /// A certificate that is revoked and has not expired, or a CA whose key others have.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) struct Revoked {
@@ -38,7 +58,7 @@ pub(super) struct Revoked {
     /// The keys of the CAs that may vouch for its CA's word, its own among them.
     pub(super) vouching: Vec<KeyId>,
     /// What proves it; why there is nothing yet.
-    pub(super) evidence: Result<Arc<Word>, String>,
+    pub(super) evidence: Result<Arc<Word>, Unproven>,
 }
 
 /// How a certificate is named.
@@ -201,8 +221,8 @@ impl Source {
             }
             let evidence = match folder.evidence(&record) {
                 Ok(Some(evidence)) => Ok(evidence),
-                Ok(None) => Err("its evidence is being written".to_owned()),
-                Err(error) => Err(format!("there is no evidence: {}", in_one_line(&error))),
+                Ok(None) => Err(Unproven::Pending),
+                Err(error) => Err(Unproven::Unreadable(Arc::new(error))),
             };
             let path = evidence.as_ref().map(|evidence| evidence.path.clone()).unwrap_or_default();
             let path: Vec<&[u8]> = path.iter().map(Vec::as_slice).collect();
@@ -229,7 +249,7 @@ impl Source {
                 compromised: authority.compromised,
                 vouching: vec![issuer],
                 id,
-                evidence: evidence.ok_or_else(|| "its evidence is being written".to_owned()),
+                evidence: evidence.ok_or(Unproven::Pending),
             });
         }
         self.lost_and_compromised(folder, trust, revoked)
@@ -248,7 +268,7 @@ impl Source {
             let path = vec![lost.issuer];
             let vouching = vouching(trust, &id, &path.iter().map(Vec::as_slice).collect::<Vec<_>>());
             let word = |answer| Arc::new(Word::Answer(RevocationEvidence { path, answer }));
-            let evidence = lost.answer.map(word).ok_or_else(|| "its evidence is being written".to_owned());
+            let evidence = lost.answer.map(word).ok_or(Unproven::Pending);
             revoked.push(Revoked {
                 name: name_of(format_args!("a certificate of {}", lost.certificate.authority), &id.serial).into(),
                 organization: lost.organization,

@@ -326,3 +326,38 @@ fn what_comes_back_from_a_block_that_will_not_be_pays_for_one_turn() {
     assert_eq!(others.len(), 2);
     assert!(had(&pool)[OTHERS] > paid[OTHERS]);
 }
+
+/// What is taken out has had no turn, and those that stay have theirs as if it had never been there.
+#[test]
+fn what_does_not_stay_leaves_nothing_behind() {
+    let waiting = [
+        ("a", 1, 1, false),
+        ("a", 1, 2, false),
+        ("a", 2, 3, false),
+        ("b", 3, 4, false),
+        ("b", 3, 5, false),
+        ("c", 4, 6, true),
+    ];
+    for in_turns in [false, true] {
+        let mut pool = match in_turns {
+            false => check(&[], room(1), &[]),
+            true => check(&[("a", 1, 90, false), ("a", 1, 91, false)], room(1), &[90]),
+        };
+        for (name, sender, nonce, administrative) in waiting {
+            pool.push(one(sender, nonce, administrative), Place::of_organization(name), NOW);
+        }
+        pool.retain(|one| [1, 5].contains(&one.transaction().nonce));
+        let bytes: usize = [one(1, 1, false), one(3, 5, false)].iter().map(|one| one.envelope().len()).sum();
+        assert_eq!((pool.len(), pool.bytes()), (2, bytes), "{in_turns}");
+        pool.executed(&[], Vec::new());
+        let mut taken = nonces(&pool.take(MUCH));
+        taken.sort_unstable();
+        assert_eq!(taken, [1, 5]);
+        assert_eq!((pool.len(), pool.bytes(), pool.since()), (0, 0, None));
+        pool.executed(&[], Vec::new());
+        assert!(pool.crowd.is_none());
+        pool.push(one(1, 7, false), Place::of_organization("a"), NOW);
+        pool.retain(|_| false);
+        assert_eq!((pool.len(), pool.bytes(), pool.since()), (0, 0, None));
+    }
+}

@@ -29,7 +29,7 @@ fn every_page_has_a_place_of_its_own() {
     }
     let places: Vec<u64> = [0, 1, 511, 512, 1023, 1024].map(|page| place(page * PAGE_BYTES) / PAGE_BYTES).into();
     assert_eq!(places, [2, 3, 513, 515, 1026, 1028]);
-    assert_eq!([0, 1, 2].map(|group| place_of_sums(group) / PAGE_BYTES), [1, 514, 1027]);
+    assert_eq!([0, 1, 2].map(|group| place_of_checksums(group) / PAGE_BYTES), [1, 514, 1027]);
 }
 
 #[test]
@@ -130,7 +130,7 @@ fn a_wrong_bit_is_an_error_and_stays_known() {
     assert!(at_opening > 300 && at_reading > 1_000 && (1..10).contains(&right), "{at_opening} {at_reading} {right}");
 }
 
-/// The sums beside those that changed were read, and written back as they were read: one that was read wrong once was
+/// The checksums beside those that changed were read, and written back as they were read: one that was read wrong once was
 /// wrong from then on, in a log for ever.
 #[test]
 fn a_sum_that_is_read_wrong_once_is_not_written_back() {
@@ -220,7 +220,7 @@ fn a_first_page_that_is_read_wrong_once_is_an_error() {
     }
 }
 
-/// They passed as pages that never had sums.
+/// They passed as pages that never had checksums.
 #[test]
 fn pages_whose_sums_are_lost_are_wrong_and_one_that_was_never_written_holds_zeros() {
     let machine = closed(5);
@@ -231,7 +231,7 @@ fn pages_whose_sums_are_lost_are_wrong_and_one_that_was_never_written_holds_zero
     file.read(5 * PAGE_BYTES, &mut bytes).unwrap();
     assert_eq!(bytes, [0; 2 * PAGE]);
     assert!((1..5).all(|page| file.read(page * PAGE_BYTES, &mut [0; PAGE]).is_ok()));
-    machine.open_state().unwrap().write(place_of_sums(0), &[0; PAGE]).unwrap();
+    machine.open_state().unwrap().write(place_of_checksums(0), &[0; PAGE]).unwrap();
     assert!((1..5).all(|page| file.read(page * PAGE_BYTES, &mut [0; PAGE]).is_err()));
 }
 
@@ -281,7 +281,7 @@ fn sums_reach_the_disk_with_a_sync_and_not_before() {
     file.read(PAGE_BYTES, &mut bytes).unwrap();
     assert_eq!(bytes[..], page(1, 2));
     file.sync_data().unwrap();
-    assert_eq!((count(Fault::Write), count(Fault::Sync)), (4, 2), "both sums are on one page");
+    assert_eq!((count(Fault::Write), count(Fault::Sync)), (4, 2), "both checksums are on one page");
     file.sync_data().unwrap();
     assert_eq!((count(Fault::Write), count(Fault::Sync)), (4, 3));
     // Not synced, and so not closed: its header is held against nothing.

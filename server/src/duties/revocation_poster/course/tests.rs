@@ -1,5 +1,5 @@
 use super::*;
-use crate::duties::revocation_poster::source::{Source, Word};
+use crate::duties::revocation_poster::source::{Source, Unproven, Word};
 use ca::office::revocation_evidence::RevocationEvidence;
 use pki::{CertificateId, Serial};
 use std::time::Duration;
@@ -126,7 +126,7 @@ fn a_source_numbers_what_is_new_and_forgets_what_has_expired() {
 
 #[test]
 fn what_has_no_answer_yet_keeps_no_other_waiting_and_goes_once_it_has_one() {
-    let unproven = Revoked { evidence: Err("it is being written".into()), ..revoked(0, "north", 1) };
+    let unproven = Revoked { evidence: Err(Unproven::Pending), ..revoked(0, "north", 1) };
     let mut source = Source::of(vec![unproven, revoked(1, "north", 1)]);
     let (mut course, now) = (course(&[("north", 1)]), Instant::now());
     assert!(source.is_incomplete());
