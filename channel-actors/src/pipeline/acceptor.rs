@@ -107,8 +107,8 @@ pub(crate) struct Discarded {
 /// A block that is executed and not yet applied.
 struct UnderWay {
     block: Arc<ExecutedBlock>,
-    /// What is to be known again if it does not become final: what it was executed above, and what was offered for it, or
-    /// for a later one that found it here.
+    /// Restored if the block is discarded: its parent's state, and the transactions offered for it, or for a later block that
+    /// found them here.
     before: (Parent, CompactRange, Option<Time>),
     offered: Vec<VerifiedTransaction>,
     /// Whether this peer has proposed it.

@@ -1,6 +1,7 @@
 //! Several peers of one channel in virtual time, ordered by whatever engine is given: machines, effect loop and stores as
 //! they serve, over a network that loses and delays. Peers stop and start, with what of their disk a power loss leaves, and
-//! are cut off, and each has a clock that is wrong in its own way. For engines to come: what they must hold is checked here, whatever they are.
+//! are cut off, and each has a clock that is wrong in its own way. For engines to come: what they must hold is checked here,
+//! whatever they are.
 //!
 //! Checked: all peers have the same blocks, an id is in one of them, what a peer has told it has after every start, and what
 //! one refuses since its time is over is in none for ever; at the end, when all is whole, everything that was sent has its

@@ -2,7 +2,7 @@
 
 use crate::block::execute::{self, Execution};
 use crate::block::refusal::SubmitRefusal;
-use crate::limits::{EXPIRED_KEPT_MS, EXPIRED_LOOK_MS};
+use crate::limits::EXPIRED_KEPT_MS;
 use crate::pipeline::answer::{SubmitResult, Wait};
 use crate::pipeline::batcher::Findings;
 use crate::pipeline::machine::*;
@@ -80,13 +80,13 @@ impl Follower {
         };
         let block = execution.run(transactions.to_vec()).expect("readable").block.expect("a block");
         let from = key(201).public().address();
-        let mut effects = self.machine.on(Input::Message { from, bytes: vec![TO_ORDERING, 1] }, NOW);
-        effects.extend(self.machine.on(Input::Checked(Some(block.clone())), NOW));
-        let sealed = Sealing::Alone.seal(&block, &key(200)).expect("its own");
+        let mut effects = self.machine.on(Input::Message { from, bytes: vec![TO_ORDERING, 1] }, time);
+        effects.extend(self.machine.on(Input::Checked(Some(block.clone())), time));
+        let sealed = block.sealed_alone(&key(200)).expect("it orders alone");
         let committed = execute::append(store, &block, sealed).expect("appends");
         let pressure = execute::apply(store, &block).expect("applies");
-        effects.extend(self.machine.on(Input::Appended(Arc::new(committed)), NOW));
-        effects.extend(self.machine.on(Input::Applied { height: 1, pressure }, NOW));
+        effects.extend(self.machine.on(Input::Appended(Arc::new(committed)), time));
+        effects.extend(self.machine.on(Input::Applied { height: 1, pressure }, time));
         effects
     }
 }
@@ -144,9 +144,7 @@ fn a_block_that_is_later_tells_a_follower_that_what_it_keeps_is_in_none() {
     let other = Transaction { valid_until: NOW.plus_millis(9_000_000), ..transaction(channel, 2, "") };
     let other = verified(channel, Envelope::sign_binary(&other, &[&key(2)]));
     let until = NOW.plus_millis(3_600_000);
-    let effects = follower.has(&[other], until.plus_millis(1));
-    assert_eq!(looked_for(effects), [], "it was looked a moment ago");
-    let over = follower.machine.on(Input::Tick, NOW.plus_millis(EXPIRED_LOOK_MS));
+    let over = follower.has(&[other], until.plus_millis(1));
     assert_eq!(looked_for(over), [(id, Some(TransactionError::Expired(until).into()))]);
     assert_eq!(follower.credits.used().0, 0);
 }
