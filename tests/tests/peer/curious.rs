@@ -1,6 +1,7 @@
-//! Evidence tells its own class only. Readers of one class gather all that a peer hands to them, and know everything but one
-//! amount: who moved what when, every other value of the state, and how each hash is made. Whatever 32 bytes they were given
-//! they try as what hides a hash. They learn nothing; whoever may read whole blocks learns all of it by the same means.
+//! Evidence tells its own class only. Readers of one class, and those of all who may not read administrative acts, gather all
+//! that a peer hands to them, also of transactions whose events they do not see, and know everything but one amount: who moved
+//! what when, every other value of the state, and how each hash is made. Whatever 32 bytes they were given they try as what
+//! hides a hash. They learn nothing; whoever may read whole blocks learns all of it by the same means.
 
 use crate::harness::{Consortium, address, append, define, mint, signed, transfer};
 use client::connection::Connection;
@@ -15,7 +16,8 @@ use ledger_classes::formats::config::{Approvals, ConfigChange};
 use ledger_classes::formats::event::Event;
 use ledger_classes::formats::outcome::ResultCode;
 use ledger_classes::formats::receipt::ReceiptHead;
-use ledger_classes::formats::rights::Class;
+use ledger_classes::formats::rights::{ACTS, Class, is_act};
+use ledger_classes::formats::transaction::id_of;
 use ledger_classes::merkle;
 use ledger_classes::primitives::amount::Amount;
 use ledger_classes::primitives::codec;
@@ -108,6 +110,8 @@ struct Secret {
     what: String,
     /// `None`: of several.
     class: Option<Class>,
+    /// It tells of an administrative act, too.
+    act: bool,
     bytes: Vec<u8>,
     plain: Hash,
     /// What hides it, if something of its own does, and the block below its own.
@@ -118,39 +122,46 @@ struct Secret {
 /// Whatever is hashed in these blocks and is not for everybody.
 fn secrets(blocks: &[Block]) -> Vec<Secret> {
     let (mut history, mut state, mut all) = (History::new(), MemoryState::default(), Vec::new());
+    let mut acts = false;
     for block in blocks {
         let (height, above) = (block.header.height, block.header.previous);
         let checked = history.check(block, None, &state, &NoPages, &ParticipantPaths, [1; 32]).expect("a valid block");
-        let mut leaf = |what: String, class, bytes: Vec<u8>, place| {
-            all.push(Secret { what, class, plain: merkle::leaf_hash(&bytes), bytes, place: Some(place), above });
+        let mut leaf = |what: String, class, act, bytes: Vec<u8>, place| {
+            all.push(Secret { what, class, act, plain: merkle::leaf_hash(&bytes), bytes, place: Some(place), above });
         };
         let mut roots = Vec::new();
         for receipt in &checked.receipts {
             let index = receipt.head.index;
             let events = receipt.decoded_events().expect("they decode");
             let mut leaves = Vec::new();
+            let tells = |event: &Event| is_act(event.class(), event.topic());
+            let act = events.iter().any(tells);
+            acts |= act;
             for ((number, event), bytes) in (0u32..).zip(&events).zip(&receipt.events) {
                 leaves.push(merkle::leaf_hash(bytes));
                 let what = format!("{height}.{index} {event:?}");
-                leaf(what, Some(event.class()), bytes.clone(), Blinded::Event { receipt: index, index: number });
+                let place = Blinded::Event { receipt: index, index: number };
+                leaf(what, Some(event.class()), tells(event), bytes.clone(), place);
             }
             let plain = ReceiptHead { events_root: merkle::root(&leaves), ..receipt.head.clone() };
-            for head in [&plain, &receipt.head] {
-                leaf(format!("receipt {height}.{index}"), None, codec::encode(head), Blinded::Receipt { index });
+            for (head, act) in [(&plain, act), (&receipt.head, false)] {
+                leaf(format!("receipt {height}.{index}"), None, act, codec::encode(head), Blinded::Receipt { index });
             }
             if receipt.head.detail.is_some() {
                 let class = ResultCode::from_number(receipt.head.code).and_then(ResultCode::class);
                 let bytes = codec::encode(&receipt.detail);
-                leaf(format!("why {height}.{index} failed"), class, bytes, Blinded::Detail { receipt: index });
+                leaf(format!("why {height}.{index} failed"), class, false, bytes, Blinded::Detail { receipt: index });
             }
-            roots.push((format!("events of {height}.{index}"), None, merkle::root(&leaves), None));
+            roots.push((format!("events of {height}.{index}"), None, act, merkle::root(&leaves), None));
         }
         state.apply(&checked.writes);
         let leaves = write_leaves(&checked.writes);
         for ((key, _), plain) in checked.writes.iter().zip(&leaves) {
-            roots.push((format!("what {height} wrote to {key:02x?}"), keyspace::class_of(key), *plain, None));
+            let what = format!("what {height} wrote to {key:02x?}");
+            roots.push((what, keyspace::class_of(key), is_of_act(key), *plain, None));
         }
-        roots.push((format!("writes of {height}"), None, merkle::root(&leaves), Some(Blinded::Writes)));
+        let act = checked.writes.keys().any(|key| is_of_act(key));
+        roots.push((format!("writes of {height}"), None, act, merkle::root(&leaves), Some(Blinded::Writes)));
         let entries: Writes = state.entries().map(|(key, value)| (key.to_vec(), Some(value.clone()))).collect();
         let root_of = |which: &dyn Fn(&[u8]) -> bool| {
             let some = entries.iter().filter(|(key, _)| which(key));
@@ -158,19 +169,21 @@ fn secrets(blocks: &[Block]) -> Vec<Secret> {
         };
         for key in entries.keys() {
             let what = format!("what {key:02x?} has after {height}");
-            roots.push((what, keyspace::class_of(key), root_of(&|other| other == key), None));
+            roots.push((what, keyspace::class_of(key), is_of_act(key), root_of(&|other| other == key), None));
         }
         for part in 0..6 {
             let (class, place) = (keyspace::class_of(&[part << 4]), Some(Blinded::StatePart { part }));
-            roots.push((format!("part {part} after {height}"), class, root_of(&|key| key[0] >> 4 == part), place));
+            let act = acts && class == Some(Class::Logs);
+            roots.push((format!("part {part} after {height}"), class, act, root_of(&|key| key[0] >> 4 == part), place));
         }
-        roots.push((format!("the state after {height}"), None, checked.tree.root(), None));
-        roots.retain(|(_, _, root, _)| *root != Hash::ZERO);
+        roots.push((format!("the state after {height}"), None, acts, checked.tree.root(), None));
+        roots.retain(|(_, _, _, root, _)| *root != Hash::ZERO);
         // That nothing is there is no secret.
-        roots.retain(|(_, _, root, _)| *root != merkle::empty_root());
-        let secret = |(what, class, plain, place): (String, _, Hash, _)| Secret {
+        roots.retain(|(_, _, _, root, _)| *root != merkle::empty_root());
+        let secret = |(what, class, act, plain, place): (String, _, _, Hash, _)| Secret {
             what,
             class,
+            act,
             bytes: plain.0.to_vec(),
             plain,
             place,
@@ -178,7 +191,7 @@ fn secrets(blocks: &[Block]) -> Vec<Secret> {
         };
         all.extend(roots.into_iter().map(secret));
         if height == 0 {
-            // The first configuration is in every proof.
+            // Nothing but the salt of its configuration hides what it holds: that nobody is told is looked at apart.
             all.clear();
         }
         let _ = history.advance(&checked);
@@ -186,22 +199,28 @@ fn secrets(blocks: &[Block]) -> Vec<Secret> {
     all
 }
 
+/// Whether an administrative act stands at a key.
+fn is_of_act(key: &[u8]) -> bool {
+    keyspace::class_of(key) == Some(Class::Logs) && key.windows(ACTS.len()).any(|part| part == ACTS.as_bytes())
+}
+
 /// Everything that a peer hands to a reader of a channel who asks for all of it.
-async fn gathered(reader: &Connection, channel: &str, tip: u64, keys: &[Vec<u8>]) -> Given {
-    let (mut given, mut ids) = (Given::default(), Vec::new());
+/// `ids` are those of all transactions: they are no secret.
+async fn gathered(reader: &Connection, channel: &str, tip: u64, keys: &[Vec<u8>], ids: &[Hash]) -> Given {
+    let mut given = Given::default();
     let mut events = reader.subscribe(channel, Filter { start: Start::Height(0), proof: true, ..Filter::default() });
     loop {
         match events.step().await.expect("goes on").expect("goes on") {
             Step::Event(delivery) => {
                 given.take(&delivery.event);
-                ids.push(delivery.event.transaction);
+                assert!(ids.contains(&delivery.event.transaction));
             }
             Step::Position { cursor, .. } if cursor.height >= tip => break,
             Step::Position { .. } => {}
             Step::Pause { why, .. } => panic!("{why}"),
         }
     }
-    for id in ids {
+    for id in ids.iter().copied() {
         let later = reader.proof(channel, id, Some(tip)).await;
         later.iter().for_each(|proof| given.take(proof));
         given.take(&reader.proof(channel, id, None).await.expect("some of it"));
@@ -222,14 +241,16 @@ async fn gathered(reader: &Connection, channel: &str, tip: u64, keys: &[Vec<u8>]
 #[tokio::test]
 async fn readers_of_one_class_learn_nothing_of_another() {
     let consortium = Consortium::closed(&[]);
-    let readers = Class::ALL.map(|class| (Some(class), consortium.profile("bank", "client", class.text())));
+    let mut readers: Vec<_> =
+        Class::ALL.iter().map(|class| (Some(*class), consortium.profile("bank", "client", class.text()))).collect();
+    readers.push((None, consortium.profile("bank", "client", "all")));
     let auditor = consortium.profile("bank", "client", "auditor");
     let peer = consortium.serve();
     let admin = consortium.admin();
     let grant = |name: &str, rights: &str| format!("spiffe://test.example/bank/client/{name}={rights}");
     let mut grants: Vec<String> =
         Class::ALL.iter().map(|class| grant(class.text(), &format!("read:{class}"))).collect();
-    grants.push(grant("auditor", "audit"));
+    grants.extend([grant("all", "read"), grant("auditor", "audit")]);
     let mut create = vec!["channel", "create", "trade", "--org", "bank", "--open-submit", "--approvals", "any"];
     let own = "spiffe://test.example/bank/admin/admin=member,admin";
     create.extend(["--grant", own]);
@@ -269,9 +290,17 @@ async fn readers_of_one_class_learn_nothing_of_another() {
         encoded.extend(auditor.encoded_blocks("trade", encoded.len() as u64).await.expect("whole blocks"));
     }
     let blocks: Vec<Block> = encoded.iter().map(|bytes| Block::decode(bytes).expect("a block")).collect();
+    let ids = |block: &Block| block.transactions.iter().filter_map(|bytes| id_of(bytes)).collect::<Vec<_>>();
+    let ids: Vec<Hash> = blocks[1..].iter().flat_map(ids).collect();
+    let salt = blocks[0].genesis_config().expect("a configuration").salt.0;
     let secrets = secrets(&blocks);
     let about = |class: Class| secrets.iter().filter(move |secret| secret.class == Some(class)).count();
     assert!(about(Class::Assets) > 20 && about(Class::Logs) > 10, "there is something to learn");
+    let acts: Vec<&Secret> = secrets.iter().filter(|secret| secret.act).collect();
+    assert!(acts.len() > 10, "of acts, too");
+    let why = secrets.iter().filter(|secret| secret.what.starts_with("why"));
+    let why: Vec<&Secret> = why.filter(|secret| secret.class == Some(Class::Assets)).collect();
+    assert!(!why.is_empty(), "a transfer has failed");
     let keys: Vec<Vec<u8>> = vec![
         keyspace::balance(&address(1), "usd"),
         keyspace::asset("usd"),
@@ -285,12 +314,26 @@ async fn readers_of_one_class_learn_nothing_of_another() {
     let mut told = Vec::new();
     for (class, profile) in &readers {
         let reader = peer.connect(profile);
-        assert!(reader.blocks("trade", Default::default()).await.is_err(), "one class only");
-        let mut given = gathered(&reader, "trade", tip, &keys).await;
+        let blocks = reader.blocks("trade", Default::default()).await;
+        assert_eq!(blocks.is_ok(), class.is_none(), "blocks hold all classes");
+        assert!(reader.encoded_blocks("trade", 0).await.is_err(), "whole ones hold acts, too");
+        let mut given = gathered(&reader, "trade", tip, &keys, &ids).await;
         given.all.extend(&answers.all);
-        let hidden: Vec<&Secret> =
-            secrets.iter().filter(|secret| secret.class.is_none() || secret.class != *class).collect();
+        let hidden = |secret: &&Secret| match class {
+            Some(class) => secret.act || secret.class != Some(*class),
+            None => secret.act,
+        };
+        let hidden: Vec<&Secret> = secrets.iter().filter(hidden).collect();
         told.extend(given.tells(&hidden).into_iter().map(|what| format!("{class:?}: {what}")));
+        let salted = |bytes: &Vec<u8>| bytes.windows(salt.len()).any(|window| window == salt);
+        told.extend(given.open.iter().any(salted).then(|| format!("{class:?}: the salt of the first configuration")));
+        // Of what failed they have the proof, and why, if they read its class.
+        let knows_why = why.iter().all(|secret| given.open.contains(&secret.bytes));
+        assert_eq!(knows_why, class.is_none_or(|class| class == Class::Assets), "{class:?}");
+        if class.is_none() {
+            // It is told all amounts.
+            continue;
+        }
         told.extend(guessed(&given).map(|amount| format!("{class:?}: the amount is {amount}")));
         if *class == Some(Class::Logs) {
             // Whoever has the blocks, too, finds all that stands beside what this one was given.
