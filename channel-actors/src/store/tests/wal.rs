@@ -210,7 +210,7 @@ fn a_wal_that_lost_a_page_loses_nothing_or_says_so() {
             rotten[page * PAGE..][..PAGE].fill(0);
             fs::write(directory.path().join("log.redb"), &log).unwrap();
             fs::write(directory.path().join("wal"), &rotten).unwrap();
-            match ChannelStore::open(directory.path(), options()) {
+            match open(directory.path(), options()) {
                 Ok(store) => assert_eq!(store.log_tip(), Some(blocks - 1), "page {page}"),
                 Err(StoreError::Corrupt(why)) => assert!(page == 0 && why.contains("head of the wal"), "{page}: {why}"),
                 Err(error) => panic!("page {page}: {}", error.chain()),
