@@ -150,8 +150,14 @@ fn serve(stream: TcpStream, config: Arc<ServerConfig>, script: &Script, log: &Mu
         if goes_on {
             answer = answer.replacen("\r\n", "\r\nconnection: close\r\n", 1);
         }
-        stream.get_mut().write_all(answer.as_bytes()).ok()?;
+        // What stands behind a zero is said once something of the body has come.
+        let (begin, rest) = answer.split_once('\0').unwrap_or((&answer, ""));
+        stream.get_mut().write_all(begin.as_bytes()).ok()?;
         stream.get_mut().flush().ok()?;
+        if !rest.is_empty() {
+            stream.fill_buf().ok()?;
+            stream.get_mut().write_all(rest.as_bytes()).ok()?;
+        }
         if goes_on || !answer.contains("content-length") {
             stream.get_mut().conn.send_close_notify();
             stream.get_mut().flush().ok();
