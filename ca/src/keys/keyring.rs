@@ -70,14 +70,14 @@ pub struct Keyring {
 
 /// A key that is open, and what its file said of its token, if it is in one.
 #[derive(Clone, Debug)]
-struct Opened {
+struct OpenedKey {
     key: Arc<dyn Signer>,
     token: Option<String>,
 }
 
 #[derive(Debug, Default)]
 struct State {
-    opened: BTreeMap<String, Opened>,
+    opened: BTreeMap<String, OpenedKey>,
     /// The passphrase that has opened a key of this folder, or sealed its first. Typed ones are asked for once.
     proven: Option<(Passphrase, String)>,
 }
@@ -111,7 +111,7 @@ impl Keyring {
                 let path = token_file(directory, name);
                 let text = key.description().to_text()?;
                 files::write_private(&path, text.as_bytes()).map_err(|source| file_error(&path, source))?;
-                let opened = Opened { key: Arc::clone(key) as Arc<dyn Signer>, token: Some(text) };
+                let opened = OpenedKey { key: Arc::clone(key) as Arc<dyn Signer>, token: Some(text) };
                 self.state().opened.insert(name.into(), opened);
                 return Ok(());
             }
@@ -127,7 +127,7 @@ impl Keyring {
         let sealed = encrypted::seal(key, &passphrase)?;
         files::write_private(&path, sealed.as_bytes()).map_err(|source| file_error(&path, source))?;
         state.proven = Some((passphrase, from));
-        state.opened.insert(name.into(), Opened { key: Arc::clone(key) as Arc<dyn Signer>, token: None });
+        state.opened.insert(name.into(), OpenedKey { key: Arc::clone(key) as Arc<dyn Signer>, token: None });
         Ok(())
     }
 
@@ -157,7 +157,7 @@ impl Keyring {
             let text = read_key_file(&path)?;
             Arc::new(if is_encrypted(&text) { self.unlock(&path, &text)? } else { KeyPair::from_pem(&text)? })
         };
-        let opened = Opened { key: Arc::clone(&key), token: in_token };
+        let opened = OpenedKey { key: Arc::clone(&key), token: in_token };
         self.state().opened.insert(name.into(), opened);
         Ok(key)
     }

@@ -247,7 +247,7 @@ impl Token {
             return Err(TokenError::Exposed);
         }
         let public = public_key(&session, public, algorithm)?;
-        Ok(Pkcs11Key { description, public, opened: Mutex::new(Some(Opened { session, key: private })) })
+        Ok(Pkcs11Key { description, public, opened: Mutex::new(Some(OpenedToken { session, key: private })) })
     }
 }
 
@@ -283,7 +283,7 @@ fn point_of(algorithm: KeyAlgorithm, point: &[u8]) -> Option<PublicKey> {
 
 /// A session and the key in it.
 #[derive(Debug)]
-struct Opened {
+struct OpenedToken {
     session: Session,
     key: ObjectHandle,
 }
@@ -293,7 +293,7 @@ struct Opened {
 pub struct Pkcs11Key {
     description: TokenKey,
     public: PublicKey,
-    opened: Mutex<Option<Opened>>,
+    opened: Mutex<Option<OpenedToken>>,
 }
 
 impl Pkcs11Key {
@@ -350,7 +350,7 @@ impl Signer for Pkcs11Key {
     }
 }
 
-fn find(description: &TokenKey) -> Result<(Opened, PublicKey), TokenError> {
+fn find(description: &TokenKey) -> Result<(OpenedToken, PublicKey), TokenError> {
     let place = &description.token;
     let module = place.module()?;
     let session = module.open_ro_session(place.slot(&module)?)?;
@@ -372,7 +372,7 @@ fn find(description: &TokenKey) -> Result<(Opened, PublicKey), TokenError> {
         _ => return Err(TokenError::Answer("key of ours")),
     };
     let public = public_key(&session, public, algorithm)?;
-    Ok((Opened { session, key: private }, public))
+    Ok((OpenedToken { session, key: private }, public))
 }
 
 /// Ecdsa-Sig-Value (RFC 3279 §2.2.3) of r and s side by side, as tokens give them. DER writes an INTEGER in as few

@@ -78,7 +78,7 @@ pub struct BlockFileReader<R>(R);
 
 /// The next entry of a file.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Entry {
+pub enum BlockFileEntry {
     /// The bytes of what should be a block.
     Bytes(Vec<u8>),
     /// Bytes that are no entry: it is cut off, or longer than any block.
@@ -105,18 +105,18 @@ impl<R: Read> BlockFileReader<R> {
     ///
     /// # Errors
     /// It cannot be read.
-    pub fn read_entry(&mut self) -> io::Result<Entry> {
+    pub fn read_entry(&mut self) -> io::Result<BlockFileEntry> {
         let length = up_to(&mut self.0, 8)?;
         if length.is_empty() {
-            return Ok(Entry::End);
+            return Ok(BlockFileEntry::End);
         }
-        let Ok(length) = <[u8; 8]>::try_from(length.as_slice()) else { return Ok(Entry::Broken) };
+        let Ok(length) = <[u8; 8]>::try_from(length.as_slice()) else { return Ok(BlockFileEntry::Broken) };
         let length = u64::from_le_bytes(length);
         if length > BLOCK_ENCODED_BYTES_MAX as u64 {
-            return Ok(Entry::Broken);
+            return Ok(BlockFileEntry::Broken);
         }
         let bytes = up_to(&mut self.0, length)?;
-        Ok(if bytes.len() as u64 == length { Entry::Bytes(bytes) } else { Entry::Broken })
+        Ok(if bytes.len() as u64 == length { BlockFileEntry::Bytes(bytes) } else { BlockFileEntry::Broken })
     }
 }
 

@@ -5,7 +5,7 @@ use crate::block::error::{ChannelError, in_full};
 use crate::block::tip::Tip;
 use crate::channel::passivation::Activity;
 use crate::channel::remains::Remains;
-use crate::channel::slot::{Entry, Slot};
+use crate::channel::slot::{Slot, StoreAccess};
 use crate::delivery::read_limits::Reads;
 use crate::delivery::reader::{Reader, load};
 use crate::delivery::ring::Wants;
@@ -73,7 +73,7 @@ pub(crate) trait Opens: Send + Sync {
     fn look(&self, name: &str) -> Result<ChannelStore, ChannelError>;
 }
 
-pub(crate) struct Inner {
+pub(crate) struct ChannelParts {
     pub(crate) name: String,
     pub(crate) life: Life,
     pub(crate) credits: Arc<Credits>,
@@ -98,7 +98,7 @@ pub(crate) struct Inner {
 
 /// A channel of this peer, for whoever asks it.
 #[derive(Clone)]
-pub struct ChannelHandle(pub(crate) Arc<Inner>, pub(crate) Asker);
+pub struct ChannelHandle(pub(crate) Arc<ChannelParts>, pub(crate) Asker);
 
 impl ChannelHandle {
     pub(crate) fn new(
@@ -109,7 +109,7 @@ impl ChannelHandle {
         in_flight: Arc<Pool>,
         registry: Weak<dyn Opens>,
     ) -> Self {
-        let inner = Inner {
+        let inner = ChannelParts {
             name,
             life: Life::new(LifeCycle::Opening),
             credits: Arc::new(Credits::new(in_flight)),
@@ -301,9 +301,9 @@ impl ChannelHandle {
                 return Err(Unavailable::Stopped { reason: self.stopped() });
             }
             match self.0.slot.enter(brief) {
-                Entry::Open(store) => return Ok(store),
-                Entry::Gone => return Err(Unavailable::Stopped { reason: self.stopped() }),
-                Entry::Later { told, resume } => {
+                StoreAccess::Open(store) => return Ok(store),
+                StoreAccess::Gone => return Err(Unavailable::Stopped { reason: self.stopped() }),
+                StoreAccess::Later { told, resume } => {
                     if resume {
                         self.resume();
                     }

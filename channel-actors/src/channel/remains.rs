@@ -32,7 +32,7 @@ pub(crate) struct Remains {
 }
 
 /// Remains, and the height up to which they speak.
-type Found = (u64, Remains);
+type RemainsAt = (u64, Remains);
 
 /// Looks at state and log, and at the summary that was beside them.
 pub(crate) fn read(directory: &Path, options: StoreOptions, summary: Option<Summary>) -> Option<Remains> {
@@ -51,12 +51,12 @@ pub(crate) fn read(directory: &Path, options: StoreOptions, summary: Option<Summ
 }
 
 /// From a log that can be read: its last height, and what it says with its state.
-fn of_store(store: &ChannelStore) -> (Option<u64>, Option<Found>) {
+fn of_store(store: &ChannelStore) -> (Option<u64>, Option<RemainsAt>) {
     let tip = store.log_tip();
     (tip, tip.and_then(|height| of_log(store, height).ok().flatten()))
 }
 
-fn of_log(store: &ChannelStore, height: u64) -> Result<Option<Found>, ChannelError> {
+fn of_log(store: &ChannelStore, height: u64) -> Result<Option<RemainsAt>, ChannelError> {
     let block = |height| {
         let bytes = store.block(height)?.ok_or(ChannelError::BlockMissing)?;
         Block::decode(&bytes).map_err(|_| ChannelError::Invalid(Invalid::Malformed))
@@ -87,7 +87,7 @@ fn ended(view: &dyn ReadView) -> Option<Arc<[Mark]>> {
 }
 
 /// From the state alone.
-fn of_state(directory: &Path, options: StoreOptions) -> Option<Found> {
+fn of_state(directory: &Path, options: StoreOptions) -> Option<RemainsAt> {
     let found = read_left_state(directory, options, |view| {
         let (height, config) = (view.height()?, execution::config_of(view).ok()?);
         let genesis = (config.height == 0).then(|| chain::genesis(&config.config).ok()).flatten();

@@ -11,13 +11,13 @@ use std::time::{Duration, Instant};
 use tokio::sync::oneshot;
 
 /// What a channel works with. Dropping it ends the actor.
-pub(crate) struct Work {
+pub(crate) struct RunningChannel {
     pub(crate) store: ChannelStore,
     pub(crate) active: ActiveChannel,
 }
 
 /// How a reader comes to the store.
-pub(crate) enum Entry {
+pub(crate) enum StoreAccess {
     /// It is open.
     Open(ChannelStore),
     /// It was closed for good.
@@ -42,7 +42,7 @@ pub(crate) struct Slot(Mutex<SlotInner>);
 struct SlotInner {
     passivation: Passivation,
     /// There while it is active and, until the actor has agreed, while it is being suspended.
-    work: Option<Work>,
+    work: Option<RunningChannel>,
     /// Submissions that wait for the actor.
     queue: Vec<Submit>,
     /// Told at each change of activity: false when the files cannot be opened, or were closed for good.
@@ -103,15 +103,15 @@ impl Slot {
     }
 
     /// The store, or when to ask again.
-    pub(crate) fn enter(&self, brief: bool) -> Entry {
+    pub(crate) fn enter(&self, brief: bool) -> StoreAccess {
         let mut inner = self.lock();
         match (inner.passivation.need(Instant::now(), brief), &inner.work) {
-            (Need::Go, Some(work)) => Entry::Open(work.store.clone()),
-            (Need::Go, None) => Entry::Gone,
+            (Need::Go, Some(work)) => StoreAccess::Open(work.store.clone()),
+            (Need::Go, None) => StoreAccess::Gone,
             (need, _) => {
                 let (tells, told) = oneshot::channel();
                 inner.waiting.push(tells);
-                Entry::Later { told, resume: need == Need::Resume }
+                StoreAccess::Later { told, resume: need == Need::Resume }
             }
         }
     }
@@ -160,7 +160,7 @@ impl Slot {
     }
 
     /// Takes what it works with: it is closed now, by the caller alone.
-    pub(crate) fn take(&self) -> Option<Work> {
+    pub(crate) fn take(&self) -> Option<RunningChannel> {
         self.lock().work.take()
     }
 
@@ -186,7 +186,7 @@ impl Slot {
     }
 
     /// The channel works. Gives the time of the timer that it was to be resumed for.
-    pub(crate) fn open(&self, work: Work) -> Option<Time> {
+    pub(crate) fn open(&self, work: RunningChannel) -> Option<Time> {
         let mut inner = self.lock();
         inner.work = Some(work);
         inner.passivation.resumed();

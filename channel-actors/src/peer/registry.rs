@@ -12,7 +12,7 @@ use crate::block::replay;
 use crate::channel::actor;
 use crate::channel::actor::ChannelContext;
 use crate::channel::handle::{ChannelHandle, Known, Unavailable, run};
-use crate::channel::slot::Work;
+use crate::channel::slot::RunningChannel;
 use crate::delivery::shared::Shared;
 use crate::limits::{CHANNELS_MAX, DISK_PART, DRAIN_SECONDS_MAX, VERIFY_SLICE};
 use crate::peer::directory_lock::lock_directory;
@@ -284,7 +284,7 @@ impl ChannelRegistry {
         handle: &ChannelHandle,
         opened: &replay::Opened,
         shared: &Arc<Shared>,
-    ) -> Result<Work, ChannelError> {
+    ) -> Result<RunningChannel, ChannelError> {
         let engine = self.engine(&opened.config.config)?;
         let context = Arc::new(ChannelContext {
             place: Arc::new(Workplace {
@@ -313,7 +313,7 @@ impl ChannelRegistry {
             ends: AtomicBool::new(false),
         });
         let active = actor::start(context, opened, engine, self.options.shards, &self.arbiter());
-        Ok(Work { store: opened.store.clone(), active })
+        Ok(RunningChannel { store: opened.store.clone(), active })
     }
 
     fn arbiter(&self) -> ArbiterHandle {

@@ -124,7 +124,7 @@ struct Given {
 }
 
 /// One that is being executed, or was and is withheld.
-struct Checking {
+struct RemoteExecution {
     height: u64,
     settled: bool,
     /// The engine discarded the block.
@@ -160,7 +160,7 @@ pub(crate) struct Acceptor {
     waits_for_checkpoint: bool,
     /// Blocks of other peers that wait for their execution, ascending, and the one that has it.
     given: VecDeque<Given>,
-    checking: Option<Checking>,
+    checking: Option<RemoteExecution>,
     time: Time,
     /// A copy of what is being executed, if the engine may discard it.
     offered: Vec<VerifiedTransaction>,
@@ -261,7 +261,7 @@ impl Acceptor {
             return None;
         }
         if let Some(Given { height, block, settled }) = self.given.pop_front() {
-            self.checking = Some(Checking { height, settled, discarded: false, withheld: None });
+            self.checking = Some(RemoteExecution { height, settled, discarded: false, withheld: None });
             return Some(AcceptorEffect::Check { parent: self.parent, above: self.above(), block });
         }
         if self.held.is_none() || self.waits_for_checkpoint || self.turns() {
@@ -292,7 +292,7 @@ impl Acceptor {
     /// Accepts the block that is withheld, if the clock is there; refuses it, if the clock is too far away. That a block is ahead
     /// of a clock makes it no less valid, so what is final is not asked.
     fn arrive(&mut self, now: Time) -> Vec<AcceptorEffect> {
-        let Some(Checking { withheld: Some(block), settled, .. }) = &self.checking else { return Vec::new() };
+        let Some(RemoteExecution { withheld: Some(block), settled, .. }) = &self.checking else { return Vec::new() };
         let (block, time) = (block.clone(), block.header.time);
         if *settled || time <= now || planted(Mutant::ClockNotAsked) {
             return self.answer(Some(block));
@@ -307,7 +307,7 @@ impl Acceptor {
 
     /// Tells the engine what became of the block of another peer's that has its turn.
     fn answer(&mut self, block: Option<Arc<ExecutedBlock>>) -> Vec<AcceptorEffect> {
-        let Some(Checking { height, settled, .. }) = self.checking.take() else { return Vec::new() };
+        let Some(RemoteExecution { height, settled, .. }) = self.checking.take() else { return Vec::new() };
         let valid = block.is_some();
         if settled && !valid {
             return vec![AcceptorEffect::Halt(format!(
@@ -438,7 +438,7 @@ impl Acceptor {
             effects.push(AcceptorEffect::Send { to, bytes });
         }
         effects.extend(self.next_to_disk());
-        if let Some(Checking { withheld: Some(block), settled: true, .. }) = &self.checking {
+        if let Some(RemoteExecution { withheld: Some(block), settled: true, .. }) = &self.checking {
             let block = block.clone();
             effects.extend(self.answer(Some(block)));
         }

@@ -103,8 +103,8 @@ pub(crate) struct Findings {
 
 /// What waits for a shard, and which shards wait.
 pub(crate) struct Batcher {
-    together: Lane,
-    apart: Lane,
+    together: CallerTurns,
+    apart: CallerTurns,
     /// What each of these lanes had, since both wait.
     had: [u64; 2],
     /// Callers whose signatures were wrong, and how many transactions with good ones they are to post before they are
@@ -118,7 +118,7 @@ pub(crate) struct Batcher {
 
 /// Callers that have turns.
 #[derive(Default)]
-struct Lane {
+struct CallerTurns {
     callers: HashMap<Asker, Queue>,
     /// Those who wait; the first is next.
     ring: VecDeque<Asker>,
@@ -134,7 +134,7 @@ struct Queue {
     left: u64,
 }
 
-impl Lane {
+impl CallerTurns {
     /// Arrivals of one caller.
     fn push(&mut self, caller: Asker, arrivals: impl IntoIterator<Item = Submitted>) {
         let queue = self.callers.entry(caller).or_default();
@@ -211,8 +211,8 @@ impl Batcher {
     /// Deals to `shards` shards, at least 1.
     pub(crate) fn new(shards: usize) -> Self {
         Self {
-            together: Lane::default(),
-            apart: Lane::default(),
+            together: CallerTurns::default(),
+            apart: CallerTurns::default(),
             had: [0; 2],
             suspects: HashMap::new(),
             running: vec![None; shards],

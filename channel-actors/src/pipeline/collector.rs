@@ -26,7 +26,7 @@ use ledger_classes::formats::receipt::Receipt;
 use ledger_classes::formats::transaction::{TransactionError, VerifiedTransaction};
 use ledger_classes::primitives::hash::Hash;
 use ledger_classes::primitives::time::Time;
-use pool::{Pool, Room};
+use pool::{BlockRoom, Pool};
 use std::collections::{BTreeMap, HashMap};
 use std::sync::Arc;
 use std::time::Instant;
@@ -63,7 +63,7 @@ pub(crate) struct BlockOutcome {
     pub(crate) next_timer: Option<Time>,
 }
 
-struct UnderWay {
+struct Outstanding {
     first: (Waiter, Credit),
     /// Who sent the same, too.
     others: Vec<(Waiter, Credit)>,
@@ -71,7 +71,7 @@ struct UnderWay {
     arrived: Instant,
 }
 
-impl UnderWay {
+impl Outstanding {
     /// All who wait have their answers from the index, or else this one.
     fn lookups(self, id: Hash, refusal: Option<SubmitRefusal>) -> impl Iterator<Item = OutcomeLookup> {
         let those = std::iter::once(self.first).chain(self.others);
@@ -89,7 +89,7 @@ pub(crate) struct Collector {
     pool: Pool,
     /// How many transactions are offered for a block at most: fewer while budgets end before them.
     offer: usize,
-    under_way: HashMap<Hash, UnderWay, RandomState>,
+    under_way: HashMap<Hash, Outstanding, RandomState>,
     /// Blocks proposed and not yet committed.
     depth: usize,
     /// Transactions of the newest of them, or of the last one.
@@ -166,7 +166,7 @@ impl Collector {
                 // Answered already; nothing of it stays.
                 Some(_) => {}
                 None => {
-                    let under_way = UnderWay { first: (waiter, credit), others: Vec::new(), place, arrived };
+                    let under_way = Outstanding { first: (waiter, credit), others: Vec::new(), place, arrived };
                     self.under_way.insert(id, under_way);
                     if self.waits() {
                         self.expiry.keeps(transaction.transaction().valid_until);
@@ -210,7 +210,7 @@ impl Collector {
 
     /// Gives all that is offered: its witnesses are void.
     pub(crate) fn unwitnessed(&mut self) -> Vec<VerifiedTransaction> {
-        self.pool.take(Room { transactions: usize::MAX, bytes: usize::MAX, places: usize::MAX })
+        self.pool.take(BlockRoom { transactions: usize::MAX, bytes: usize::MAX, places: usize::MAX })
     }
 
     /// These would be refused today. What is under way has its outcome to come; what is not may have been committed.
@@ -335,7 +335,7 @@ impl Collector {
         self.pool.executed(&costs, deferred.map(|(place, transaction)| (transaction, place)).collect());
         let mut replies = Vec::new();
         for (id, refusal) in dropped {
-            let Some(UnderWay { first, others, .. }) = self.under_way.remove(&id) else { continue };
+            let Some(Outstanding { first, others, .. }) = self.under_way.remove(&id) else { continue };
             let result = SubmitResult::Refused { id: Some(id), refusal };
             let waiters = std::iter::once(first).chain(others);
             replies.extend(waiters.map(|(waiter, _)| Reply { waiter, result: result.clone() }));
@@ -351,7 +351,7 @@ impl Collector {
         let number = outcome.receipts.len();
         let (mut arrivals, mut replies) = (Vec::with_capacity(number), Vec::with_capacity(number));
         for (id, receipt) in outcome.receipts {
-            let Some(UnderWay { first: (waiter, credit), others, arrived, .. }) = self.under_way.remove(&id) else {
+            let Some(Outstanding { first: (waiter, credit), others, arrived, .. }) = self.under_way.remove(&id) else {
                 continue;
             };
             arrivals.push(arrived);
@@ -424,7 +424,7 @@ impl Collector {
         let enough = self.newest.clamp(EAGER_BLOCK_TRANSACTIONS_MIN, EAGER_BLOCK_TRANSACTIONS_MAX);
         let places = self.limits.block_transactions_max as usize;
         let bytes = self.limits.block_bytes_max as usize;
-        let room = Room { transactions: self.offer.min(places), bytes, places };
+        let room = BlockRoom { transactions: self.offer.min(places), bytes, places };
         let eager = self.depth == 0
             || self.pool.bytes() >= room.bytes
             || self.pool.len() >= enough.min(room.transactions)

@@ -43,7 +43,7 @@ pub(crate) enum WitnessEffect {
 }
 
 /// A batch of this peer that lacks witnesses.
-struct Open {
+struct Unwitnessed {
     batch: Batch,
     transactions: Vec<VerifiedTransaction>,
     /// How many of them have no outcome.
@@ -84,7 +84,7 @@ pub(crate) struct Witnesses {
     waiting: VecDeque<VerifiedTransaction>,
     /// How many of these have.
     over: usize,
-    open: VecDeque<Open>,
+    open: VecDeque<Unwitnessed>,
     known: BTreeMap<u64, Known>,
     /// Where each stands that has no outcome.
     of: HashMap<Hash, Stands>,
@@ -159,7 +159,13 @@ impl Witnesses {
             let leaves: Vec<Hash> = transactions.iter().map(VerifiedTransaction::leaf).collect();
             self.number = number;
             let (batch, left) = (Batch::of(self.own, number, &leaves), transactions.len());
-            self.open.push_back(Open { batch: batch.clone(), transactions, left, signed: BTreeMap::new(), again: now });
+            self.open.push_back(Unwitnessed {
+                batch: batch.clone(),
+                transactions,
+                left,
+                signed: BTreeMap::new(),
+                again: now,
+            });
             effects.push(WitnessEffect::Vouch { to: self.own, batch, envelopes: None });
         }
         effects.extend(self.asks(now));
@@ -252,7 +258,7 @@ impl Witnesses {
         open.signed.insert(place, signed);
         let mut effects = Vec::new();
         while self.open.front().is_some_and(|open| self.is_met(open)) {
-            let Some(Open { batch, mut transactions, signed, .. }) = self.open.pop_front() else { break };
+            let Some(Unwitnessed { batch, mut transactions, signed, .. }) = self.open.pop_front() else { break };
             let leaves = transactions.iter().map(VerifiedTransaction::leaf).collect();
             let number = batch.number;
             transactions.retain(|one| match self.of.get_mut(&one.id()) {
@@ -271,7 +277,7 @@ impl Witnesses {
         effects
     }
 
-    fn is_met(&self, open: &Open) -> bool {
+    fn is_met(&self, open: &Unwitnessed) -> bool {
         let weight = |place: &usize| self.orderers.peers.get(*place).map_or(0, |peer| u64::from(peer.weight));
         let signed: u64 = open.signed.keys().map(weight).sum();
         let own = open.signed.values().any(|signed| signed.key.address() == self.own);

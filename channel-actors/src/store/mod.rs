@@ -61,9 +61,9 @@ pub(crate) fn read_left_state<T>(
 
 /// The open store of a channel. Cheap to clone; clones share it.
 #[derive(Clone)]
-pub struct ChannelStore(Arc<Shared>);
+pub struct ChannelStore(Arc<OpenStore>);
 
-struct Shared {
+struct OpenStore {
     log: Log,
     state: State,
     latch: Arc<Latch>,
@@ -112,7 +112,7 @@ impl ChannelStore {
                 return Err(StoreError::StateOfOtherLog { height, state: state_hash, log: log_hash });
             }
         }
-        Ok(Self(Arc::new(Shared { log, state, latch })))
+        Ok(Self(Arc::new(OpenStore { log, state, latch })))
     }
 
     /// Last height on disk; `None` for an empty log.

@@ -54,7 +54,7 @@ pub(super) const TREE: TableDefinition<&[u8], &[u8]> = TableDefinition::new("tre
 
 /// The memtables at one moment.
 #[derive(Debug)]
-pub(super) struct Inner {
+pub(super) struct Memtables {
     pub(super) active: Arc<Memtable>,
     pub(super) frozen: Option<Arc<Memtable>>,
     /// The tree over the state.
@@ -71,7 +71,7 @@ pub(super) struct State {
     pub(super) database: RwLock<Option<Database>>,
     /// The file below the database, which owns it.
     pub(super) paced: Weak<Paced>,
-    pub(super) inner: RwLock<Inner>,
+    pub(super) inner: RwLock<Memtables>,
     /// The index of the file; while a checkpoint is being committed, also that of the file as it will be. Read-locked
     /// while a read transaction begins, so that its index is among them.
     pub(super) runs: RwLock<Vec<Runs>>,
@@ -102,18 +102,18 @@ impl State {
         let memory = files.memory();
         let cache = memory.caches.grant(options.state_cache_bytes);
         let (database, paced, (reflects, runs)) = match open_file(files, options, cache.bytes())? {
-            Opened::Sound(database, paced, found) => (database, paced, found),
-            Opened::Broken(why) => {
+            StateFile::Sound(database, paced, found) => (database, paced, found),
+            StateFile::Broken(why) => {
                 let aside = files.set_state_aside(&why)?;
                 tracing::warn!(why, aside, "the state file is broken: it will be rebuilt");
                 match open_file(files, options, cache.bytes())? {
-                    Opened::Sound(database, paced, found) => (database, paced, found),
-                    Opened::Broken(why) => return Err(StoreError::Corrupt(format!("a fresh state file: {why}"))),
+                    StateFile::Sound(database, paced, found) => (database, paced, found),
+                    StateFile::Broken(why) => return Err(StoreError::Corrupt(format!("a fresh state file: {why}"))),
                 }
             }
         };
         let applied = reflects.as_ref().map_or(0, |reflects| reflects.height + 1);
-        let inner = Inner {
+        let inner = Memtables {
             active: Arc::default(),
             frozen: None,
             tree: reflects.as_ref().map(|reflects| reflects.tree.clone()).unwrap_or_default(),
@@ -211,7 +211,7 @@ impl State {
     /// Takes a tree that is [bounded](Self::bounded) as the one of the state. Gives the one before, which is to be dropped, as
     /// the other is to be bounded, where no reader waits: with a million keys each takes a while.
     #[must_use]
-    pub(super) fn keep(&self, inner: &mut Inner, tree: StateTree) -> StateTree {
+    pub(super) fn keep(&self, inner: &mut Memtables, tree: StateTree) -> StateTree {
         self.tree.set(usize::try_from(tree.bytes()).unwrap_or(usize::MAX / 2));
         std::mem::replace(&mut inner.tree, tree)
     }
@@ -226,7 +226,7 @@ impl State {
     }
 
     /// Counts what the memtables hold. To be called whenever that changes.
-    pub(super) fn count(&self, inner: &Inner) {
+    pub(super) fn count(&self, inner: &Memtables) {
         self.held.set(inner.active.bytes() + inner.frozen.as_ref().map_or(0, |memtable| memtable.bytes()));
     }
 
@@ -235,7 +235,7 @@ impl State {
         self.held.is_over()
     }
 
-    fn pressure_of(&self, inner: &Inner) -> Pressure {
+    fn pressure_of(&self, inner: &Memtables) -> Pressure {
         let bytes = inner.active.bytes();
         // No more than is left for others; a little is always allowed.
         let bound = self.options.dirty_bytes_max.min(self.held.left().max(DIRTY_LEAST));
@@ -330,7 +330,7 @@ fn reflected(transaction: &ReadTransaction) -> Result<u64, StoreError> {
 }
 
 /// The blocks that a file reflects, and its index.
-type Found = (Option<Reflects>, Runs);
+type FileContent = (Option<Reflects>, Runs);
 
 /// Why a state file that could be read is not used: it is made anew from the log.
 #[derive(Clone, Debug, thiserror::Error, PartialEq, Eq)]
@@ -351,28 +351,28 @@ enum Unusable {
     Buckets { found: u64, said: u64 },
 }
 
-enum Opened {
-    Sound(Database, Weak<Paced>, Found),
+enum StateFile {
+    Sound(Database, Weak<Paced>, FileContent),
     Broken(String),
 }
 
-fn open_file(files: &dyn StoreFiles, options: StoreOptions, cache_bytes: usize) -> Result<Opened, StoreError> {
+fn open_file(files: &dyn StoreFiles, options: StoreOptions, cache_bytes: usize) -> Result<StateFile, StoreError> {
     let paced = Paced::new(files.open_state()?, options.piece_bytes);
     let file = Arc::downgrade(&paced);
     let pages = checksums::open(Box::new(PacedBackend(paced))).map_err(redb::Error::from);
     let opened = pages.and_then(|pages| open_database(pages, cache_bytes));
     let opened = opened.and_then(|database| {
         match catching(|| initialise(&database)) {
-            Ok(Ok(found)) => Ok(Opened::Sound(database, file, found)),
+            Ok(Ok(found)) => Ok(StateFile::Sound(database, file, found)),
             broken => {
                 // Closing writes, and redb may panic once more.
                 release("state.redb", Some(database));
-                broken.map(|found| Opened::Broken(found.err().map(|why| why.to_string()).unwrap_or_default()))
+                broken.map(|found| StateFile::Broken(found.err().map(|why| why.to_string()).unwrap_or_default()))
             }
         }
     });
     match opened {
-        Err(error) if says_corrupt(&error) => Ok(Opened::Broken(error.to_string())),
+        Err(error) if says_corrupt(&error) => Ok(StateFile::Broken(error.to_string())),
         opened => opened.map_err(|error| open_error("state.redb", error)),
     }
 }
@@ -388,7 +388,7 @@ fn found_table<T>(opened: Result<T, redb::TableError>) -> Result<Option<T>, redb
 
 /// Makes the tables of an empty file; returns what a file holds, or why it cannot be used. What is there is only read:
 /// redb ends the process when a writing transaction panics over a rotten page and its tables panic again as they close.
-fn initialise(database: &Database) -> Result<Result<Found, Unusable>, redb::Error> {
+fn initialise(database: &Database) -> Result<Result<FileContent, Unusable>, redb::Error> {
     let before = database.begin_read()?;
     let found = before.list_tables()?.count();
     if found == 0 {

@@ -209,14 +209,14 @@ pub(super) async fn written(
 
 /// A body that all who are answered with it share: it goes out piece by piece, so that a slow reader holds one. What the
 /// peer keeps no longer, because something newer has taken its place, is there for its readers alone: they pay for it.
-struct Shared<K> {
+struct SharedParts<K> {
     parts: VecDeque<Bytes>,
     left: usize,
     kept: K,
     held: Held,
 }
 
-impl<K: Fn() -> bool + Unpin> MessageBody for Shared<K> {
+impl<K: Fn() -> bool + Unpin> MessageBody for SharedParts<K> {
     type Error = UsedUp;
 
     fn size(&self) -> BodySize {
@@ -253,7 +253,7 @@ pub(super) fn shared(
 ) -> HttpResponse {
     let left = parts.iter().map(Bytes::len).sum();
     let held = context.purse(caller).hold(Use::Answers);
-    response.body(Shared { parts: parts.into(), left, kept, held })
+    response.body(SharedParts { parts: parts.into(), left, kept, held })
 }
 
 /// Answers with what is of no channel, and what `encode` writes of it, on a reading thread.
@@ -439,7 +439,7 @@ mod tests {
     fn what_is_kept_no_longer_is_paid_for_by_those_who_still_read_it() {
         let budget = Budget::new(80 * PIECE_BYTES);
         let kept = Cell::new(true);
-        let body = |asker: u64| Shared {
+        let body = |asker: u64| SharedParts {
             parts: [2, 4, 3].map(|pieces| Bytes::from(vec![pieces; usize::from(pieces) * PIECE_BYTES])).into(),
             left: 9 * PIECE_BYTES,
             kept: || kept.get(),
@@ -448,10 +448,11 @@ mod tests {
                 Use::Answers,
             ),
         };
-        let next = |body: &mut Shared<_>| match Pin::new(body).poll_next(&mut Context::from_waker(noop_waker_ref())) {
-            Poll::Ready(next) => next,
-            Poll::Pending => panic!("all of it is there"),
-        };
+        let next =
+            |body: &mut SharedParts<_>| match Pin::new(body).poll_next(&mut Context::from_waker(noop_waker_ref())) {
+                Poll::Ready(next) => next,
+                Poll::Pending => panic!("all of it is there"),
+            };
         let (mut one, mut other) = (body(1), body(1));
         assert_eq!(next(&mut one).unwrap().unwrap().len(), PIECE_BYTES);
         assert_eq!(next(&mut other).unwrap().unwrap().len(), PIECE_BYTES);

@@ -88,9 +88,9 @@ impl From<UsedUp> for ApiError {
 
 /// The budget; clones share it.
 #[derive(Clone)]
-pub struct Budget(Arc<Inner>);
+pub struct Budget(Arc<BudgetState>);
 
-struct Inner {
+struct BudgetState {
     most: usize,
     used: Mutex<Used>,
     refused: [AtomicU64; Use::ALL.len()],
@@ -112,7 +112,7 @@ struct Used {
 /// A part of the whole: so many of so many.
 type Part = (usize, usize);
 
-impl Inner {
+impl BudgetState {
     fn lock(&self) -> MutexGuard<'_, Used> {
         self.used.lock().unwrap_or_else(PoisonError::into_inner)
     }
@@ -185,7 +185,7 @@ impl Inner {
 impl Budget {
     /// A budget of so many bytes.
     pub fn new(most: usize) -> Self {
-        Self(Arc::new(Inner { most, used: Mutex::default(), refused: Default::default() }))
+        Self(Arc::new(BudgetState { most, used: Mutex::default(), refused: Default::default() }))
     }
 
     /// The budget for somebody.

@@ -1,7 +1,7 @@
 //! `conformance chain`: a channel's blocks, in the form that `chancery block export` writes, through the function that
 //! every block of the ledger passes, `ledger_classes::chain::check`.
 
-use channel_actors::block::file::{BlockFileReader, Entry};
+use channel_actors::block::file::{BlockFileEntry, BlockFileReader};
 use ledger_classes::chain;
 use ledger_classes::chain::{ExecutionError, History, Invalid};
 use ledger_classes::primitives::hash::Hash;
@@ -33,9 +33,9 @@ pub fn run(input: impl Read, output: &mut impl Write) -> io::Result<()> {
     loop {
         let height = history.next();
         let invalid = match reader.read_entry()? {
-            Entry::End => return Ok(()),
-            Entry::Broken => Some(Invalid::Malformed),
-            Entry::Bytes(bytes) => next(&mut history, &mut state, &bytes)?,
+            BlockFileEntry::End => return Ok(()),
+            BlockFileEntry::Broken => Some(Invalid::Malformed),
+            BlockFileEntry::Bytes(bytes) => next(&mut history, &mut state, &bytes)?,
         };
         let reason = invalid.map(|invalid| invalid.name());
         serde_json::to_writer(&mut *output, &Verdict { height, ok: reason.is_none(), reason })?;

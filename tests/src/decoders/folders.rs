@@ -1,7 +1,7 @@
 //! Files that come from elsewhere, with a disk below them: a folder of blocks, `backup.json`, the fence and the
 //! incarnation beside it, and a bundle of CAs and CRLs.
 
-use channel_actors::block::file::{BlockFileReader, BlockFileWriter, Entry};
+use channel_actors::block::file::{BlockFileEntry, BlockFileReader, BlockFileWriter};
 use channel_actors::block::folder::{BlockReader, BlockWriter, Kept};
 use channel_actors::peer::fence;
 use channel_actors::peer::fence::{FENCE, Incarnation};
@@ -61,7 +61,7 @@ pub fn block_folder(bytes: &[u8]) {
 pub fn block_file(bytes: &[u8]) {
     let Ok(mut reader) = BlockFileReader::new(bytes) else { return };
     let (mut found, mut rest) = (Vec::new(), bytes.len() - 2);
-    while let Entry::Bytes(block) = reader.read_entry().expect("memory does not fail") {
+    while let BlockFileEntry::Bytes(block) = reader.read_entry().expect("memory does not fail") {
         rest = rest.checked_sub(8 + block.len()).expect("no more than there is");
         found.push(block);
     }

@@ -9,7 +9,7 @@ use crate::block::replay::Opened;
 use crate::block::tip::Tip;
 use crate::channel::actor::ActiveChannel;
 use crate::channel::handle::{ChannelHandle, Opens};
-use crate::channel::slot::Work;
+use crate::channel::slot::RunningChannel;
 use crate::channel::summary::{Summary, close_for_suspension};
 use crate::delivery::shared::Shared;
 use crate::limits::{ACTIVE_MAX, DRAIN_SECONDS_MAX, READS_MAX, SUSPEND_LOOK_MAX, SUSPEND_LOOK_MIN, SUSPENDING_MAX};
@@ -99,7 +99,7 @@ impl ChannelRegistry {
         let agreed = active.retire(soon).await;
         drop(active);
         let work = if agreed { handle.0.slot.take() } else { None };
-        let (Some(Work { store, active }), Some(known)) = (work, handle.0.known.get()) else {
+        let (Some(RunningChannel { store, active }), Some(known)) = (work, handle.0.known.get()) else {
             return handle.0.slot.stay_active();
         };
         drop(active);
@@ -188,7 +188,7 @@ impl ChannelRegistry {
     }
 
     /// A channel works.
-    pub(super) fn work(&self, handle: &ChannelHandle, id: Hash, work: Work) {
+    pub(super) fn work(&self, handle: &ChannelHandle, id: Hash, work: RunningChannel) {
         let mut sweep = self.sweeper.lock();
         sweep.active.insert(handle.name().to_owned(), handle.clone());
         if let Some(due) = handle.0.slot.open(work) {
@@ -285,7 +285,7 @@ impl ChannelRegistry {
         }
         handle.looked();
         let known = handle.0.known.get()?;
-        let Work { store, active } = handle.0.slot.take()?;
+        let RunningChannel { store, active } = handle.0.slot.take()?;
         drop(active);
         let (tells, told) = oneshot::channel();
         let (registry, handle, id, shared) = (self.clone(), handle.clone(), known.id, known.shared.clone());

@@ -318,7 +318,7 @@ fn each_callers_transactions_are_dealt_once_and_in_their_order() {
                 }
                 running.push(job);
             }
-            let sum = |lane: &Lane| {
+            let sum = |lane: &CallerTurns| {
                 lane.callers.values().flat_map(|queue| &queue.waiting).map(|arrival| arrival.cost).sum::<u64>()
             };
             assert_eq!((sum(&batcher.together), sum(&batcher.apart)), (batcher.together.cost, batcher.apart.cost));

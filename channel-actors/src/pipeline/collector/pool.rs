@@ -41,7 +41,7 @@ impl Waiting {
 
 /// Limits of a block.
 #[derive(Clone, Copy)]
-pub(super) struct Room {
+pub(super) struct BlockRoom {
     /// Most of one block now.
     pub(super) transactions: usize,
     pub(super) bytes: usize,
@@ -49,7 +49,7 @@ pub(super) struct Room {
     pub(super) places: usize,
 }
 
-impl Room {
+impl BlockRoom {
     /// The part of a block that a transaction is, whatever it does.
     fn part(&self, waiting: &Waiting) -> u64 {
         let part = |of: usize, all: usize| BLOCK_COST.saturating_mul(of as u64) / (all as u64).max(1);
@@ -98,7 +98,7 @@ impl Pool {
     }
 
     /// Takes what comes next, as much as there is room for, and at least one if one waits.
-    pub(super) fn take(&mut self, room: Room) -> Vec<VerifiedTransaction> {
+    pub(super) fn take(&mut self, room: BlockRoom) -> Vec<VerifiedTransaction> {
         if self.crowd.is_none() && (self.arrived.len() > room.transactions || self.bytes > room.bytes) {
             self.crowd = Some(Crowd::of(self.arrived.drain(..)));
         }
@@ -174,7 +174,7 @@ impl Pool {
 /// Waiting transactions of organizations that take turns.
 #[derive(Default)]
 struct Crowd {
-    lanes: [Lane; 2],
+    lanes: [PlaceTurns; 2],
     /// Cost charged to each lane.
     had: [u64; 2],
     /// Lanes in which nobody waited before the newest block.
@@ -242,7 +242,7 @@ impl Crowd {
         }
     }
 
-    fn take(&mut self, room: Room) -> Vec<VerifiedTransaction> {
+    fn take(&mut self, room: BlockRoom) -> Vec<VerifiedTransaction> {
         let (mut block, mut bytes) = (Vec::new(), 0);
         self.taken.clear();
         match std::mem::take(&mut self.joined) {
@@ -250,7 +250,7 @@ impl Crowd {
             [false, true] => self.had[1] = self.had[1].max(self.had[0]),
             _ => {}
         }
-        self.lanes.iter_mut().for_each(Lane::begin);
+        self.lanes.iter_mut().for_each(PlaceTurns::begin);
         while block.len() < room.transactions.max(1) {
             let lane = match (self.lanes[ADMINISTRATIVE].len > 0, self.lanes[OTHERS].len > 0) {
                 (true, true) if self.had[OTHERS] < self.had[ADMINISTRATIVE] => OTHERS,
@@ -296,13 +296,13 @@ impl Crowd {
                 self.lanes[lane].correct(place, sender, part.expected, cost);
             }
         }
-        self.lanes.iter_mut().for_each(Lane::forget);
+        self.lanes.iter_mut().for_each(PlaceTurns::forget);
     }
 }
 
 /// Organizations that have turns, and their senders.
 #[derive(Default)]
-struct Lane {
+struct PlaceTurns {
     places: Turns<Place>,
     senders: HashMap<Place, Senders>,
     len: usize,
@@ -320,7 +320,7 @@ impl Senders {
     }
 }
 
-impl Lane {
+impl PlaceTurns {
     fn may_hold(&self, place: Place, sender: &Address) -> bool {
         let senders = self.senders.get(&place);
         senders.is_some_and(|senders| senders.waiting.contains_key(sender) || senders.turns.is_out(sender))
@@ -352,7 +352,7 @@ impl Lane {
     }
 
     /// The next one, what it counts as, and since when its place and its sender waited.
-    fn take(&mut self, room: Room) -> Option<(Part, (u64, u64), Waiting)> {
+    fn take(&mut self, room: BlockRoom) -> Option<(Part, (u64, u64), Waiting)> {
         let place = self.places.first()?;
         let senders = self.senders.get_mut(&place)?;
         let sender = senders.turns.first()?;

@@ -71,10 +71,10 @@ pub(in crate::store) struct Wal {
     bytes_max: usize,
     /// Blocks that still go into the log at once.
     direct: u64,
-    open: Option<Open>,
+    open: Option<OpenWal>,
 }
 
-struct Open {
+struct OpenWal {
     backend: Backend,
     key: Key,
     /// Bytes of the file, written when it was lengthened, so that a sync has only bytes to bring to the disk.
@@ -134,7 +134,7 @@ impl Wal {
                 self.direct -= 1;
                 return Ok(false);
             }
-            None => match Open::create(&*self.file, self.bytes_max.min(BYTES_MIN))? {
+            None => match OpenWal::create(&*self.file, self.bytes_max.min(BYTES_MIN))? {
                 Some(open) => self.open.insert(open),
                 None => {
                     self.direct = DIRECT_BLOCKS_WITHOUT;
@@ -182,7 +182,7 @@ impl Wal {
     }
 }
 
-impl Open {
+impl OpenWal {
     /// A new write-ahead log, on disk. `None` if there can be none now: the log does without.
     fn create(file: &dyn WalFile, length: usize) -> Result<Option<Self>, StoreError> {
         let mut key = Key::default();

@@ -35,9 +35,9 @@ const FILTERS_BYTES_MAX: usize = 64 * 1024 * 1024;
 /// Id, height, position.
 const ENTRY_BYTES: usize = 32 + 8 + 4;
 
-type Entry = [u8; ENTRY_BYTES];
+type IndexEntry = [u8; ENTRY_BYTES];
 
-fn entry((id, (height, position)): &(Hash, Location)) -> Entry {
+fn entry((id, (height, position)): &(Hash, Location)) -> IndexEntry {
     let mut bytes = [0; ENTRY_BYTES];
     bytes[..32].copy_from_slice(&id.0);
     bytes[32..40].copy_from_slice(&height.to_le_bytes());
@@ -297,7 +297,7 @@ fn rotten(run: u64, bucket: u32) -> String {
 }
 
 /// The entries of a bucket's record, if it is sound.
-fn entries_of(run: u64, bucket: u32, record: &[u8]) -> Option<&[Entry]> {
+fn entries_of(run: u64, bucket: u32, record: &[u8]) -> Option<&[IndexEntry]> {
     let (content, found) = record.split_last_chunk()?;
     match content {
         [STATE_FORMAT, entries @ ..] if check(&key_of(run, bucket), content) == *found => {
@@ -316,12 +316,12 @@ enum Source<'a> {
         table: &'a ReadOnlyTable<(u64, u32), &'static [u8]>,
         bucket: u32,
         /// Of the bucket before, last first.
-        entries: Vec<Entry>,
+        entries: Vec<IndexEntry>,
     },
 }
 
 impl Source<'_> {
-    fn next(&mut self) -> Result<Option<Entry>, redb::Error> {
+    fn next(&mut self) -> Result<Option<IndexEntry>, redb::Error> {
         match self {
             Self::New(new) => Ok(new.next().map(entry)),
             Self::Old { run, table, bucket, entries } => loop {
@@ -346,7 +346,7 @@ impl Source<'_> {
 /// All sources together in the order of ids.
 struct Merge<'a> {
     sources: Vec<Source<'a>>,
-    next: BinaryHeap<Reverse<(Entry, usize)>>,
+    next: BinaryHeap<Reverse<(IndexEntry, usize)>>,
 }
 
 impl<'a> Merge<'a> {
@@ -360,7 +360,7 @@ impl<'a> Merge<'a> {
 }
 
 impl Iterator for Merge<'_> {
-    type Item = Result<Entry, redb::Error>;
+    type Item = Result<IndexEntry, redb::Error>;
 
     fn next(&mut self) -> Option<Self::Item> {
         let mut first = self.next.peek_mut()?;

@@ -8,10 +8,10 @@ use ledger_classes::primitives::hash::HexBytes;
 use ledger_classes::primitives::identity::{Identity, Role};
 
 const CHANNEL: Hash = Hash([7; 32]);
-const MUCH: Room = Room { transactions: 1_000, bytes: usize::MAX, places: 1_000 };
+const MUCH: BlockRoom = BlockRoom { transactions: 1_000, bytes: usize::MAX, places: 1_000 };
 
-fn room(transactions: usize) -> Room {
-    Room { transactions, ..MUCH }
+fn room(transactions: usize) -> BlockRoom {
+    BlockRoom { transactions, ..MUCH }
 }
 
 /// A record of a sender, or an administrative act.
@@ -40,7 +40,7 @@ fn sender(transaction: &VerifiedTransaction) -> u8 {
 }
 
 /// What a block takes of those who wait: place, sender, nonce and whether it is administrative.
-fn check(waiting: &[(&str, u8, u64, bool)], room: Room, expected: &[u64]) -> Pool {
+fn check(waiting: &[(&str, u8, u64, bool)], room: BlockRoom, expected: &[u64]) -> Pool {
     let mut pool = Pool::default();
     for (place, sender, nonce, administrative) in waiting {
         pool.push(one(*sender, *nonce, *administrative), Place::of_organization(place), NOW);
