@@ -20,7 +20,8 @@ pub const UNSENT_MAX: usize = 4_096;
 pub const UNSENT_BYTES_MAX: usize = 64 * 1024 * 1024;
 
 /// How far a valid block of another peer's may be ahead of this peer's clock, milliseconds: up to here it is accepted when the
-/// clock arrives, beyond it is not accepted. A block that is final is not asked.
+/// clock arrives, beyond it is not accepted: a clock that is kept by NTP is never so wrong, and one that is not must not hold
+/// up a channel for longer. A block that is final is not asked.
 pub const AHEAD_MS_MAX: u64 = 5_000;
 /// What a thread takes of a channel's mail before others have it.
 pub const TURN_LETTERS_MAX: usize = 64;
@@ -73,15 +74,16 @@ pub const WITNESS_BATCH_BYTES_MAX: usize = 1024 * 1024;
 /// Batches of this peer that may lack witnesses at a time: meanwhile what is verified makes the next one larger. So of another
 /// peer's as many are verified at a time, and more are refused: it asks again.
 pub const WITNESS_BATCHES_OPEN_MAX: usize = 4;
-/// Bytes of what all other peers ask this one to vouch for at a time. Beyond, a request is refused, and comes again.
+/// Bytes of what all other peers ask this one to vouch for at a time: four batches of each of sixteen. Beyond, a request is
+/// refused, and comes again, but for one batch of each peer.
 pub const WITNESS_REQUESTS_BYTES_MAX: usize = 64 * 1024 * 1024;
 /// Milliseconds after which those who have not signed a batch are asked again: it or the answer may be lost.
 pub const WITNESS_AGAIN_MS: u64 = 250;
 /// Milliseconds that a transaction whose time is over waits for a block that tells its outcome, where another peer proposes: one
-/// that has it may be on its way.
+/// that has it may be on its way, as long as such a block may be ahead of the clock ([`AHEAD_MS_MAX`]).
 pub const EXPIRED_KEPT_MS: u64 = 5_000;
-/// Milliseconds between two looks for such: each looks at all that wait.
-pub const EXPIRED_LOOK_MS: u64 = 1_000;
+/// Milliseconds between two sweeps for such: each goes through all that wait.
+pub const EXPIRED_SWEEP_MS: u64 = 1_000;
 /// Window over which each channel's CPU share is measured: the last one to two of these count.
 pub const SPAN: Duration = Duration::from_millis(100);
 /// CPU share that other channels must have used before they count as contention.
@@ -186,7 +188,7 @@ pub const DISK_BYTES_OF_TRANSFER: u64 = 256;
 pub const DISK_BYTES_OF_CALL: u64 = 1_536;
 /// How often the quota looks at most what a channel's files take: at a hundred megabytes a second, as much as a fourth of a
 /// large part is written in a minute, and a look costs some ten microseconds.
-pub const QUOTA_LOOK: Duration = Duration::from_millis(150);
+pub const QUOTA_INSPECT: Duration = Duration::from_millis(150);
 /// The same for those who only show it.
 pub const QUOTA_SHOWN: Duration = Duration::from_secs(2);
 /// The pause before a background task that panicked begins anew; four times as long after each further panic. Revoked

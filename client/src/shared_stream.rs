@@ -4,8 +4,8 @@
 //! way: alone, a request of its own is as good. A stream that is cut is opened again, and what has no outcome is posted
 //! again: an id has one outcome for ever. Where the peer has no streams, or no place for one, plain requests do.
 //!
-//! What must never happen here: an answer to one transaction that another one deserves. An item that the peer would not cut
-//! never comes on the stream, and whose end is one item's fault is nobody's refusal.
+//! Never here: one transaction's refusal told to another. An item above the peer's size goes by a plain request; an end for
+//! one item's fault is nobody's answer.
 
 use crate::api::{
     Cutter, FRAME_HEAD_BYTES, Form, MEDIA_TYPE_LINES, MEDIA_TYPE_SUBMISSIONS, Outcome, Problem, StreamLine,

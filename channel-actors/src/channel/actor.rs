@@ -10,7 +10,7 @@
 //!
 //! Running the machine never blocks; work goes to a pool and what comes of it returns as mail. `do_send` ignores a mailbox's
 //! bound, so it is used only where something else bounds the sender: the actor is told once that there is mail.
-//! Supervision: an actor that stops for any reason but that it was to end (actix does not restart one that panicked) trips
+//! Supervision: an actor that stops and was not told to (actix does not restart one that panicked) trips
 //! the channel's halt; a panic of the machine, or on a pool, does the same.
 
 use crate::block::replay::Opened;

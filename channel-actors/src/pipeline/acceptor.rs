@@ -354,7 +354,7 @@ impl Acceptor {
             self.waits_for_checkpoint = true;
             return self.checkpoint().into_iter().collect();
         }
-        let offered_before = self.part_with_known(offered_before);
+        let offered_before = self.leave_to_holders(offered_before);
         let mut effects = vec![AcceptorEffect::Executed(offered)];
         if !committed.is_empty() {
             effects.push(AcceptorEffect::Known(committed));
@@ -372,9 +372,9 @@ impl Acceptor {
         effects
     }
 
-    /// What a block under way holds, of another peer's, waits for that one, and waits again if that one will not be. Gives
-    /// the rest.
-    fn part_with_known(&mut self, offered: Vec<VerifiedTransaction>) -> Vec<VerifiedTransaction> {
+    /// Hands transactions that another peer's block under way holds to that block, which returns them if it is discarded.
+    /// Returns the rest.
+    fn leave_to_holders(&mut self, offered: Vec<VerifiedTransaction>) -> Vec<VerifiedTransaction> {
         let mut rest = Vec::with_capacity(offered.len());
         for one in offered {
             match self.under_way.iter_mut().find(|under_way| under_way.block.receipt_of(&one.id()).is_some()) {

@@ -245,15 +245,13 @@ impl Collector {
         looked_up(lookups).into_iter().collect()
     }
 
-    /// Whether it is time to end what waits here without being offered: what is over before the time that this gives. Blocks up to
-    /// `decided` are applied.
+    /// The time before which transactions that wait here end now, if any do. `decided`: time of the last applied block.
     pub(crate) fn expires(&mut self, decided: Time, now: Time) -> Option<Time> {
         if self.waits() { self.expiry.due(decided, now) } else { None }
     }
 
-    /// Ends what is over before `limit`, of what is in the pool of a peer that does not propose, and of `others`, which wait for
-    /// witnesses. It is in a block that is applied, or, if that is later than its time, in none for ever; else it is not known
-    /// here. Gives the ids, too.
+    /// Ends transactions whose `valid_until` is before `limit`: those in the pool of a follower, and `others`, which lack
+    /// witnesses. One that is before `decided` is refused as expired, a later one as not known. Returns the ids, too.
     pub(crate) fn expire<'a>(
         &mut self,
         others: impl Iterator<Item = &'a VerifiedTransaction>,
@@ -301,7 +299,7 @@ impl Collector {
         }
     }
 
-    /// Blocks under way will not be, and with them what was offered for the newest if that had not executed. All of it waits
+    /// Blocks under way are discarded, and with them what was offered for the newest if that had not executed. All of it waits
     /// again, in its order and before what came after it, unless its outcome was told meanwhile.
     pub(crate) fn discarded(&mut self, discarded: Discarded) {
         let Discarded { blocks, transactions, offered, next_timer } = discarded;
@@ -331,6 +329,10 @@ impl Collector {
             false => self.newest.saturating_mul(OFFER_FACTOR).max(EAGER_BLOCK_TRANSACTIONS_MIN),
         };
         let place = |id: Hash| self.under_way.get(&id).map(|under_way| under_way.place).unwrap_or_default();
+        // It may have lost its lead meanwhile: what waits here again is offered for no block then.
+        if self.follows && !deferred.is_empty() {
+            self.expiry.changes();
+        }
         let deferred = deferred.into_iter().map(|transaction| (place(transaction.id()), transaction));
         self.pool.executed(&costs, deferred.map(|(place, transaction)| (transaction, place)).collect());
         let mut replies = Vec::new();

@@ -57,9 +57,9 @@ pub(crate) enum Input {
     /// A record of the ordering engine's is on the disk, and all before it.
     #[cfg_attr(not(any(test, feature = "simulation")), expect(dead_code, reason = "`solo` keeps no records"))]
     Persisted(Ticket),
-    /// These of those that were to be found are in the index.
+    /// The ids of those that were to be found that the index has.
     Known(Vec<Hash>),
-    /// This peer has signed a batch, its own or another's; not, if that is none.
+    /// The signature over a batch, this peer's own or another's; `None` if the batch is not of its transactions.
     Vouched { to: Address, batch: Batch, signed: Option<SealSignature> },
     /// Another peer of the channel says something: to the ordering engine, or of witnesses.
     #[cfg_attr(not(any(test, feature = "simulation")), expect(dead_code, reason = "there is no link yet"))]
@@ -155,7 +155,7 @@ pub(crate) struct ChannelMachine {
     proposer: Address,
     checkpoints: Checkpoints,
     /// When the acceptor and its ordering engine are to be told of the time.
-    engine_wakes: BTreeSet<Time>,
+    acceptor_wakes: BTreeSet<Time>,
     /// The time of the last block that is applied: what is over before it is in no later one.
     decided: Time,
     halted: bool,
@@ -212,7 +212,7 @@ impl ChannelMachine {
             acceptor: Acceptor::new(engine, opened.store.history(), opened.parent(), opened.next_timer),
             proposer,
             checkpoints: Checkpoints { interval_ms: checkpoint_interval_ms, since: None },
-            engine_wakes: BTreeSet::new(),
+            acceptor_wakes: BTreeSet::new(),
             decided: opened.tip.time,
             halted: false,
         }
@@ -280,13 +280,13 @@ impl ChannelMachine {
                     self.accepted(checkpoint, now, &mut effects);
                 }
                 effects.extend(self.checkpoints.due().map(Effect::WakeAt));
-                self.engine_wakes.retain(|wake| *wake > now);
+                self.acceptor_wakes.retain(|wake| *wake > now);
                 let accepted = self.acceptor.tick(now);
                 self.accepted(accepted, now, &mut effects);
                 let wanted = self.witnesses.tick(now);
                 self.wanted(wanted, now, &mut effects);
                 // Who sets a timer sets one: for what is due first.
-                effects.extend(self.engine_wakes.first().copied().map(Effect::WakeAt));
+                effects.extend(self.acceptor_wakes.first().copied().map(Effect::WakeAt));
             }
             Input::Persisted(ticket) => {
                 let accepted = self.acceptor.ordered(OrderingInput::Persisted { ticket });
@@ -387,7 +387,7 @@ impl ChannelMachine {
                 AcceptorEffect::Persist { ticket, record } => effects.push(Effect::Persist { ticket, record }),
                 AcceptorEffect::Send { to, bytes } => effects.push(said(to, TO_ORDERING, &bytes)),
                 AcceptorEffect::WakeAt(time) => {
-                    self.engine_wakes.insert(time);
+                    self.acceptor_wakes.insert(time);
                     effects.push(Effect::WakeAt(time));
                 }
                 AcceptorEffect::Ahead(ahead) => effects.push(Effect::CountAhead(ahead)),
@@ -419,7 +419,7 @@ impl ChannelMachine {
         self.collected(collected, now, effects);
     }
 
-    /// Blocks will not be. What was in them waits again; where its witnesses are void, for others.
+    /// Blocks are discarded. What was in them waits again; where its witnesses are void, for others.
     fn discarded(&mut self, mut discarded: Discarded, now: Time, effects: &mut Vec<Effect>) {
         let mut void = Vec::new();
         for list in [Some(&mut discarded.transactions), discarded.offered.as_mut()].into_iter().flatten() {
@@ -440,7 +440,7 @@ impl ChannelMachine {
         self.witnesses.gone(offered.dropped.iter().map(|(id, _)| *id));
         let dropped: Vec<_> = offered.dropped.iter().filter_map(|(_, refusal)| refusal.name()).collect();
         if self.acceptor.discards() {
-            // Another peer's block may have it, earlier, if this one's will not be.
+            // Another peer's block may have it, earlier, if this one's is discarded.
             let expired =
                 |refusal: &SubmitRefusal| matches!(refusal, SubmitRefusal::Rejected { code: ResultCode::Expired, .. });
             let dropped = offered.dropped.iter_mut().map(|(_, refusal)| refusal);

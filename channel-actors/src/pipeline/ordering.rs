@@ -97,7 +97,8 @@ pub enum OrderingEffect {
         block: Bytes,
     },
     /// The block that [`Self::Execute`] named for this height is final, whatever this peer says of it, or this peer has accepted
-    /// it before: its time is not asked, and a block that is not valid here halts the channel.
+    /// it before: its time is not asked, and a block that is not valid here halts the channel. So an engine that trusts no peer
+    /// says it only of what it can prove.
     Settled {
         /// Its height.
         height: u64,
@@ -112,7 +113,8 @@ pub enum OrderingEffect {
         /// Its height.
         height: u64,
     },
-    /// The block at this height goes to the disk with this, which proves to others that it is final.
+    /// The block at this height goes to the disk with this, which proves to others that it is final. The engine has verified
+    /// each signature that came from another peer: one that is wrong halts the channel.
     Seal {
         /// Its height.
         height: u64,

@@ -65,8 +65,8 @@ impl Requests {
             of.warn(&from, "a peer asks for more witnesses at a time than it may");
             return Asked::Refused;
         }
-        // What others have under way is not this one's fault.
-        if self.bytes + bytes > WITNESS_REQUESTS_BYTES_MAX {
+        // What others have under way is not this one's fault: one batch of each peer has room whatever they ask for.
+        if !of.under_way.is_empty() && self.bytes + bytes > WITNESS_REQUESTS_BYTES_MAX {
             return Asked::Refused;
         }
         of.under_way.push((batch.clone(), bytes));

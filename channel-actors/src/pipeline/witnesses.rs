@@ -136,7 +136,7 @@ impl Witnesses {
 
     /// Makes batches of what waits, as many as may lack witnesses at a time: meanwhile the next one grows.
     fn begin(&mut self, now: Time) -> Vec<WitnessEffect> {
-        let mut effects = Vec::new();
+        let mut effects = self.pass();
         while self.open.len() < WITNESS_BATCHES_OPEN_MAX {
             let number = (self.number + 1).max(now.millis() << 16);
             let (mut transactions, mut bytes) = (Vec::new(), 0);
@@ -227,7 +227,7 @@ impl Witnesses {
         }
     }
 
-    /// This peer has signed a batch, its own or another's; not, if that is none.
+    /// The signature over a batch, this peer's own or another's; `None` if the batch is not of its transactions.
     pub(crate) fn vouched(
         &mut self,
         to: Address,
@@ -256,6 +256,11 @@ impl Witnesses {
             return Vec::new();
         }
         open.signed.insert(place, signed);
+        self.begin(now)
+    }
+
+    /// Batches whose policy is met pass, in order: one waits for those before it, until they have passed or are gone.
+    fn pass(&mut self) -> Vec<WitnessEffect> {
         let mut effects = Vec::new();
         while self.open.front().is_some_and(|open| self.is_met(open)) {
             let Some(Unwitnessed { batch, mut transactions, signed, .. }) = self.open.pop_front() else { break };
@@ -273,7 +278,6 @@ impl Witnesses {
             self.known.insert(number, Known { listed, left });
             effects.push(WitnessEffect::Passed(transactions));
         }
-        effects.extend(self.begin(now));
         effects
     }
 

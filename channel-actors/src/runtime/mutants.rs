@@ -4,9 +4,9 @@
 /// A defect.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Mutant {
-    /// The write-ahead log of the log is not synced, and says that it was.
+    /// The write-ahead log is not synced, and says that it was.
     SyncLeftOut,
-    /// A block in the write-ahead log is told before the write-ahead log is synced, which comes with the next one.
+    /// A block is acknowledged before its record is synced.
     AcknowledgedBeforeSync,
     /// Execution does not ask which ids the chain has.
     DuplicateLetThrough,

@@ -1,5 +1,5 @@
-//! Threads for what blocks: signature checks, execution, the store. Actors never block; they hand work to a pool and
-//! get a message back.
+//! Threads for what blocks: signature checks, execution, the store. The actor never blocks; it hands work to a pool and
+//! gets a message back.
 //!
 //! A pool is shared by all channels and gives each its turn, and within a channel each caller: one with a thousand jobs
 //! delays another by one job at most. A fair pool has a second set of threads, which give way to all others of the peer:
@@ -9,8 +9,8 @@
 //! another one takes longer than much of what is done here.
 //! A job that panics is reported to its channel and harms no thread. If taking up what it did panics, nobody knows
 //! how far that went: whoever owns the pool is told whose turn it was ([`WorkPool::on_broken`]).
-//! The number of jobs a channel can have here is bounded by its actors (each waits for its own), its read
-//! permits and its credits.
+//! The number of jobs a channel can have here is bounded by its machine (one execution, one block to the disk, one
+//! checkpoint, a job a shard), its read permits and its credits.
 
 use crate::limits::{CROWD_SHARE, LOUD_NICE, LOUD_SHARE, SPAN};
 use crate::runtime::asker::Asker;

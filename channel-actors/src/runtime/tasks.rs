@@ -284,8 +284,8 @@ pub async fn blocking<T: Send + 'static>(work: impl FnOnce() -> T + Send + 'stat
 }
 
 /// From now on this thread gives way to others of the peer who want a processor too: each 5 of `nice` leave it a third of
-/// the share, and in the middle of long work it offers its processor, which it would keep for some milliseconds else from
-/// one that wakes up. Where the system does not know priorities of threads, it is like others but for that.
+/// the share at most, and in the middle of long work it offers its processor, which the scheduler would otherwise leave it for some
+/// milliseconds. Where the system does not know priorities of threads, it is like others but for that.
 pub(crate) fn give_way(nice: i32) {
     GIVES_WAY.set(nice > 0);
     if nice > 0 {

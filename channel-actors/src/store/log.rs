@@ -6,7 +6,7 @@
 //! quick-repair commits are two-phase, so that reopening after a crash does not walk the file); after the first failed
 //! write nothing is written again.
 //! The tables and their records are in `store/log/tables.rs`.
-//! Ours (decision 43): redb keeps the tables; what stands above it makes one sync of a small block's commit, and halts one
+//! Ours (decision 14): redb keeps the tables; what stands above it makes one sync of a small block's commit, and halts one
 //! channel for a record that cannot be read.
 
 pub(in crate::store) mod record;
@@ -265,7 +265,7 @@ impl Drop for Log {
 
 /// Its file, of which a large block goes to the disk in pieces.
 fn in_pieces(backend: Backend, options: StoreOptions) -> Backend {
-    Box::new(PacedBackend(Paced::unrested(backend, options.piece_bytes)))
+    Box::new(PacedBackend(Paced::for_log(backend, options.piece_bytes)))
 }
 
 /// Puts what a write-ahead log held into the tables. Returns the history with it.

@@ -18,8 +18,8 @@ pub struct StoreOptions {
     /// are told to wait for it ([`Pressure::Wait`]). Fewer while other stores have much of
     /// [`StoreMemory::writes`](crate::runtime::memory::StoreMemory::writes).
     pub dirty_bytes_max: usize,
-    /// Bytes that are written before it is waited until they are on the disk: so many of this channel may be before another
-    /// one's block in the disk's queue. A checkpoint then rests for as long again.
+    /// Bytes written before a sync. At most so many of this channel are ahead of another one's block in the disk's queue; a
+    /// checkpoint then rests for as long as the sync took.
     pub piece_bytes: usize,
     /// Milliseconds after the last checkpoint at which one is due, if anything was applied. Bounds replay.
     pub checkpoint_interval_ms: u64,

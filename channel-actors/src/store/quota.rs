@@ -6,10 +6,10 @@
 //! Always: what is counted is that of the [`OnItsWay`] that live, and what has landed since the files were looked at. Full
 //! is the part only by its files: by what is not in them yet somebody is told to wait at most.
 //! Never here: the disk as a whole, which keeps a reserve (`store/file/disk.rs`).
-//! Ours (decision 43): a quota of the file system is one user's or one folder's, counts nothing that is accepted and not
+//! Ours (decision 32): a quota of the file system is one user's or one folder's, counts nothing that is accepted and not
 //! written yet, and keeps no room for what repairs a channel.
 
-use crate::limits::{ACTS_BYTES_MIN, ACTS_PART, QUOTA_LOOK};
+use crate::limits::{ACTS_BYTES_MIN, ACTS_PART, QUOTA_INSPECT};
 use crate::runtime::place::Place;
 use std::collections::HashMap;
 use std::fmt;
@@ -41,9 +41,9 @@ impl fmt::Display for DiskUse {
 pub(crate) enum Room {
     /// The peer's own posts, such as revocations, as long as the disk has room.
     Peer,
-    /// Administrative acts: they repair, and half of what there is beyond the part is theirs.
+    /// Administrative acts: they repair, and half of what there is beyond the quota is theirs.
     Acts,
-    /// Admissions: half of the room, reserved.
+    /// Admissions: the other half beyond the quota. Neither takes of the other's.
     Admissions,
     /// Everybody.
     All,
@@ -273,7 +273,7 @@ impl DiskQuota {
 
     /// Looks at the files, if that was not a moment ago; so many bytes wait beside them for a checkpoint.
     pub(crate) fn look(&self, waiting: usize) {
-        let mut used = self.known(QUOTA_LOOK);
+        let mut used = self.known(QUOTA_INSPECT);
         used.waiting = waiting as u64;
         self.tell(&mut used);
     }

@@ -357,7 +357,7 @@ enum StateFile {
 }
 
 fn open_file(files: &dyn StoreFiles, options: StoreOptions, cache_bytes: usize) -> Result<StateFile, StoreError> {
-    let paced = Paced::new(files.open_state()?, options.piece_bytes);
+    let paced = Paced::for_checkpoints(files.open_state()?, options.piece_bytes);
     let file = Arc::downgrade(&paced);
     let pages = checksums::open(Box::new(PacedBackend(paced))).map_err(redb::Error::from);
     let opened = pages.and_then(|pages| open_database(pages, cache_bytes));

@@ -36,7 +36,7 @@ pub enum Refused {
     Execution {
         /// Why.
         code: ResultCode,
-        /// For people to read.
+        /// What the code leaves open.
         detail: Detail,
     },
 }

@@ -27,7 +27,7 @@ pub fn pause_by(pause: fn()) {
     LEFT.set(PAUSE_STEPS);
 }
 
-/// So much more is done.
+/// Counts steps of work; after [`PAUSE_STEPS`] of them runs this thread's pause.
 #[inline]
 pub(crate) fn steps(number: u32) {
     match LEFT.get().checked_sub(number) {
@@ -61,11 +61,11 @@ mod tests {
         (PAUSES.get(), hashes)
     }
 
-    // Each test has a thread of its own, and so has what pauses.
     #[test]
     fn who_asked_for_pauses_has_them_and_what_it_does_is_the_same() {
         let without = pauses_of(|| {});
         let with = pauses_of(|| pause_by(|| PAUSES.set(PAUSES.get() + 1)));
+        PAUSE.set(None);
         assert_eq!((with.0, without.0), (3, 0));
         assert_eq!(with.1, without.1);
     }

@@ -1,4 +1,4 @@
-//! Which number of the rules a transaction, its actions and a change came with.
+//! Which number of the rules a transaction, an action, a change, a result code, a detail and an event came with.
 
 use crate::action::Action;
 use crate::action::channel::Propose;

@@ -3,7 +3,7 @@
 //! A peer that proposes has execution say it. What waits for another leader, or for witnesses, nobody executes: without a look
 //! its sender would wait for ever, and its credits with it.
 
-use crate::limits::{EXPIRED_KEPT_MS, EXPIRED_LOOK_MS};
+use crate::limits::{EXPIRED_KEPT_MS, EXPIRED_SWEEP_MS};
 use ledger_classes::primitives::time::Time;
 
 /// The state.
@@ -38,7 +38,7 @@ impl Expiry {
         // The clock was set back.
         self.looked = self.looked.min(now);
         let over = decided.max(now.minus_millis(EXPIRED_KEPT_MS));
-        (self.ends < over && now.millis_since(self.looked) >= EXPIRED_LOOK_MS).then_some(over)
+        (self.ends < over && now.millis_since(self.looked) >= EXPIRED_SWEEP_MS).then_some(over)
     }
 
     /// It was looked, and of those that stay none is over earlier.
@@ -48,7 +48,7 @@ impl Expiry {
 
     /// When time alone is reason to look.
     pub(super) fn wakes(&self) -> Option<Time> {
-        let due = self.ends.plus_millis(EXPIRED_KEPT_MS + 1).max(self.looked.plus_millis(EXPIRED_LOOK_MS));
+        let due = self.ends.plus_millis(EXPIRED_KEPT_MS + 1).max(self.looked.plus_millis(EXPIRED_SWEEP_MS));
         (self.ends < NEVER).then_some(due)
     }
 }

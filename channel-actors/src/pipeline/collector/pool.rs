@@ -42,10 +42,10 @@ impl Waiting {
 /// Limits of a block.
 #[derive(Clone, Copy)]
 pub(super) struct BlockRoom {
-    /// Most of one block now.
+    /// Transactions that this block may take.
     pub(super) transactions: usize,
     pub(super) bytes: usize,
-    /// Most of any block.
+    /// Transactions that any block may take: the measure of a turn.
     pub(super) places: usize,
 }
 
@@ -131,7 +131,7 @@ impl Pool {
         }
     }
 
-    /// What was in blocks that will not be comes before all that waits, in this order. It has had its turn: the next one costs
+    /// What was in blocks that were discarded comes before all that waits, in this order. It has had its turn: the next one costs
     /// nothing.
     pub(super) fn returned(&mut self, transactions: Vec<(VerifiedTransaction, Place)>) {
         if transactions.is_empty() {

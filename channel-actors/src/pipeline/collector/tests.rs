@@ -389,7 +389,7 @@ fn a_budget_that_ends_early_has_less_offered_until_blocks_take_all() {
     drop((first, waiting));
 }
 
-/// A peer that loses its lead has executed blocks that will not be. They leave nothing, and nobody who waits notices.
+/// A peer that loses its lead has executed blocks that are discarded. They leave nothing, and nobody who waits notices.
 #[test]
 fn what_was_in_blocks_that_will_not_be_comes_first_again_with_those_who_wait() {
     for crowded in [false, true] {

@@ -244,6 +244,21 @@ fn of_what_has_its_outcome_nothing_is_kept_and_nothing_asked() {
     assert!(keeps_nothing(&peers.peers[0]));
 }
 
+/// One whose policy was met waited for ever behind one of which nothing was left.
+#[test]
+fn a_batch_that_is_met_passes_once_those_before_it_are_gone() {
+    let (mut peers, all) = (Peers::new(Policy::Quorum), transactions(0..2));
+    peers.cut_off = vec![1, 2];
+    peers.verified(0, all[..1].to_vec(), NOW);
+    peers.cut_off = vec![2];
+    peers.verified(0, all[1..].to_vec(), NOW);
+    assert_eq!((peers.passed[0].len(), peers.peers[0].open.len()), (0, 2));
+    peers.cut_off = vec![1, 2];
+    peers.peers[0].gone(ids(&all[..1]));
+    peers.tick(0, NOW);
+    assert_eq!(peers.passed[0], ids(&all[1..]));
+}
+
 /// One peer could have this one verify for it alone, and hold any number of its batches.
 #[test]
 fn of_what_one_peer_asks_little_is_verified_at_a_time_and_nothing_twice() {

@@ -33,14 +33,14 @@ pub(in crate::store) struct Paced {
 }
 
 impl Paced {
-    /// Of checkpoints.
-    pub(in crate::store) fn new(backend: Backend, piece: usize) -> Arc<Self> {
+    /// For checkpoints.
+    pub(in crate::store) fn for_checkpoints(backend: Backend, piece: usize) -> Arc<Self> {
         let (written, committing, failed) = Default::default();
         Arc::new(Self { backend, piece, pause_max: CHECKPOINT_PAUSE_MAX, written, committing, failed })
     }
 
-    /// Of a log: somebody waits for each block, so there is no pause.
-    pub(in crate::store) fn unrested(backend: Backend, piece: usize) -> Arc<Self> {
+    /// For a log: somebody waits for each block, so there is no pause.
+    pub(in crate::store) fn for_log(backend: Backend, piece: usize) -> Arc<Self> {
         let (written, committing, failed) = (AtomicUsize::default(), AtomicBool::new(true), AtomicBool::default());
         Arc::new(Self { backend, piece, pause_max: Duration::ZERO, written, committing, failed })
     }
@@ -136,7 +136,7 @@ mod tests {
     fn paced() -> (Machine, Arc<Paced>) {
         let machine = Machine::default();
         machine.arm(0, Fault::Read, u64::MAX, 0);
-        let paced = Paced::new(machine.open_state().unwrap(), PIECE);
+        let paced = Paced::for_checkpoints(machine.open_state().unwrap(), PIECE);
         (machine, paced)
     }
 
@@ -167,7 +167,7 @@ mod tests {
     fn what_is_longer_than_a_piece_is_written_and_synced_by_pieces() {
         let machine = Machine::default();
         machine.arm(0, Fault::Read, u64::MAX, 0);
-        let backend = PacedBackend(Paced::unrested(machine.create_log().unwrap(), PIECE));
+        let backend = PacedBackend(Paced::for_log(machine.create_log().unwrap(), PIECE));
         let count = |fault| machine.operations(0, fault);
         let page: Vec<u8> = (0..3 * PIECE + 512).map(|at| (at / 512) as u8).collect();
         backend.write(512, &page).unwrap();

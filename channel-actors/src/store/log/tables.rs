@@ -2,7 +2,7 @@
 //! them yet: one view of both.
 //!
 //! Each record carries a check, held against it on every read: rot is found where it is, not where it leads.
-//! Ours (decision 43): the tables are redb's, which looks at its own checksums only after a crash.
+//! Ours (decision 15): the tables are redb's, which looks at its own checksums only after a crash.
 //! Never here: locks, and the order in which blocks become readable (`log.rs`).
 
 use crate::store::error::StoreError;

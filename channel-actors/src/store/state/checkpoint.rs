@@ -5,7 +5,7 @@
 //! written memtable stays as a cache until the next one is frozen, unless the peer's stores hold more than they may. So
 //! a channel holds at most three times its dirty bound: active (up to twice, see [`Pressure`](crate::store::Pressure))
 //! and frozen.
-//! Ours (decision 43): redb commits as fast as it can, and every channel's next block would wait for that.
+//! Ours (decision 14): redb commits as fast as it can, and every channel's next block would wait for that.
 
 use crate::store::error::StoreError;
 use crate::store::file::directory::catching;

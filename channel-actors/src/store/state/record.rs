@@ -1,6 +1,6 @@
 //! Records of `state.redb`. Each ends with a check over its key and itself: a bit that rots makes an error, not a wrong
 //! balance that the next block would be built on.
-//! Ours (decision 43): redb looks at its own checksums only after a crash.
+//! Ours (decision 15): redb looks at its own checksums only after a crash.
 
 use crate::store::file::check::{CHECK_BYTES, check, check_of};
 use ledger_classes::primitives::hash::Hash;

@@ -418,7 +418,7 @@ mod tests {
 
     /// A pace for a file that is none.
     fn unhurried() -> Arc<Paced> {
-        Paced::new(Box::new(InMemoryBackend::new()), usize::MAX)
+        Paced::for_checkpoints(Box::new(InMemoryBackend::new()), usize::MAX)
     }
 
     #[test]

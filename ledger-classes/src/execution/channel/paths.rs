@@ -10,7 +10,10 @@ use crate::primitives::hash::HexBytes;
 pub(super) fn path_of<'p>(context: &Context<'_>, path: &'p [HexBytes], times: u64) -> Result<Vec<&'p [u8]>, Refusal> {
     let oversize = |der: &HexBytes| der.0.len() > CERTIFICATE_BYTES_MAX;
     if path.len() > CERTIFICATE_PATH_MAX || path.iter().any(oversize) {
-        return reject(ResultCode::InvalidField, Detail::AtMost { part: Part::Path, most: 5 });
+        return reject(
+            ResultCode::InvalidField,
+            Detail::AtMost { part: Part::Path, most: CERTIFICATE_PATH_MAX as u64 },
+        );
     }
     context.work(times * budget::PATH_PART * (path.len() as u64 + 1));
     Ok(path.iter().map(|der| der.0.as_slice()).collect())

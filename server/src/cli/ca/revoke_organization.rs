@@ -32,6 +32,13 @@ impl RevokeOrganization {
     pub(super) fn run(self, directory: &Directory, output: Output) -> Result<(), Failure> {
         let (folder, dir, organization) = (directory.open()?, directory.path()?, self.organization);
         let own = Config::load(dir).ok().and_then(|config| init::own_identity(&dir.join(&config.certificate_dir)));
+        if own.is_none() && dir.join("chancery.toml").exists() {
+            return Err(Failure::refused(format!(
+                "nothing here says of which organization this peer is, and its own is not revoked: look at {} and the \
+                 certificate that it names",
+                dir.join("chancery.toml").display()
+            )));
+        }
         if own.is_some_and(|own| own.organization() == organization) {
             return Err(Failure::refused(format!(
                 "{organization} is the organization of this peer, which nobody could use any more: `chancery ca replace \

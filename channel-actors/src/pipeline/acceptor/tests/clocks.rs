@@ -107,7 +107,7 @@ fn what_is_final_is_not_asked_whenever_that_is_known() {
     assert_eq!(told(&mut follower, b'd', 1), [""; 0]);
     assert_eq!(told(&mut follower, b'x', 1), [""; 0]);
     let (made, now) = ahead(3_600_000);
-    assert_eq!(seen(follower.checked(made.clone(), now)), ["check 1 above []"], "the one that will not be");
+    assert_eq!(seen(follower.checked(made.clone(), now)), ["check 1 above []"], "the one that is discarded");
     assert_eq!(seen(follower.checked(made, now)), ["refused"]);
     assert_eq!(heard(), [(1, false)]);
 }
