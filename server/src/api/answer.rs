@@ -4,7 +4,7 @@
 //!
 //! What must never happen here: encoding on a thread that serves connections, or an answer that nobody counts.
 
-use super::query::{Failed, not_readable, read};
+use super::reading::{Failed, not_readable, read};
 use crate::{
     api::{
         access::Visible,

@@ -2,8 +2,9 @@
 
 use super::answer::{Pieces, in_json, made, shared};
 use super::body::{self, JSON};
+use super::judged::still_good;
+use super::media::{json, negotiated, preferred};
 use super::parameters::Query;
-use super::service::{json, negotiated, preferred, still_good};
 use crate::{
     api::{
         context::PeerContext,

@@ -1,6 +1,6 @@
 //! Reading a request's body without ever holding more of it than allowed.
 
-use super::service::{still_good, who};
+use super::judged::{still_good, who};
 use crate::{
     api::{
         budget::Standing,

@@ -3,9 +3,9 @@
 use super::{
     answer::{Pieces, Source, in_json, made, streamed},
     body,
+    media::json_with,
     parameters::Query,
     query::{PageQuery, write_items},
-    service::json_with,
     slices::TrustSlices,
 };
 use crate::{

@@ -2,7 +2,8 @@
 
 use super::answer::found;
 use super::parameters::Query;
-use super::query::{Failed, PageQuery, at, one, page};
+use super::query::{PageQuery, at, one, page};
+use super::reading::Failed;
 use crate::{
     api::{
         context::PeerContext,

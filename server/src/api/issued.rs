@@ -5,7 +5,10 @@ use super::answer::{in_json, made};
 use super::parameters::Query;
 use super::query::limit;
 use super::registration::{Administrator, no_cursor, parse_identity, terms, with_folder};
-use super::{body, service::json, service::json_with};
+use super::{
+    body,
+    media::{json, json_with},
+};
 use crate::{
     api::{
         context::PeerContext,

@@ -6,7 +6,10 @@
 use super::answer::{in_json, made};
 use super::parameters::Query;
 use super::query::limit;
-use super::{body, service::json, service::json_with};
+use super::{
+    body,
+    media::{json, json_with},
+};
 use crate::{
     api::{
         context::PeerContext,

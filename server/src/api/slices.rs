@@ -4,8 +4,8 @@
 
 use super::{
     answer::{Pieces, Slices, there},
-    blocks::{carries_act, decoded},
-    query::Failed,
+    carried::{carries_act, decoded},
+    reading::Failed,
 };
 use crate::{
     api::{

@@ -8,8 +8,8 @@
 
 use super::{
     body,
+    media::preferred,
     query::unavailable,
-    service::preferred,
     transactions::{Answered, answered, binary, outcome},
 };
 use crate::{
@@ -429,7 +429,7 @@ impl Submissions {
         loop {
             let (rights, answer) = (self.rights, Answered::Committed(id, receipt.clone()));
             let line = self.channel.encode(move || line(whose, answer, rights)).await;
-            let line = line.map_err(super::query::not_readable)?;
+            let line = line.map_err(super::reading::not_readable)?;
             self.judged().await?;
             if self.rights == rights {
                 return Ok(line);

@@ -4,9 +4,9 @@
 use super::{
     answer::{Pieces, Slices, Source, found, in_json, made, sent, streamed},
     body,
+    media::{negotiated, preferred},
     parameters::Query,
     query::hash,
-    service::{negotiated, preferred},
     slices::{Outcomes, ProofSlices},
 };
 use crate::{
