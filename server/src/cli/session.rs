@@ -452,3 +452,16 @@ pub(super) fn document(text: &str) -> Result<String, Failure> {
         Err(error) => Err(Failure::usage(format!("not a JSON document: {error}"))),
     }
 }
+
+/// Opens the profile and runs a client command on a runtime of its own: one thread is enough for one caller.
+pub(super) fn with_session(
+    global: &Global,
+    command: impl AsyncFnOnce(&Session) -> Result<(), Failure>,
+) -> Result<(), Failure> {
+    let session = Session::open(global)?;
+    let runtime = tokio::runtime::Builder::new_current_thread()
+        .enable_all()
+        .build()
+        .map_err(|error| Failure::unavailable(error.to_string()))?;
+    runtime.block_on(command(&session))
+}
