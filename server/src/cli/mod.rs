@@ -5,6 +5,7 @@
 //! a peer) are plain functions of their arguments and the [`Output`].
 
 mod account;
+mod acting;
 mod amounts;
 mod app;
 mod asset;
@@ -12,6 +13,7 @@ mod backup;
 mod block;
 mod ca;
 mod channel;
+mod clean;
 mod contract;
 mod demo;
 mod failure;
@@ -22,6 +24,7 @@ mod output;
 mod participant;
 mod payees;
 mod progress;
+mod reasons;
 mod serve;
 mod session;
 mod status;
