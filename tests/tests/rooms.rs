@@ -419,8 +419,29 @@ fn files_of_a_room_import_each_other_in_no_circle() {
 }
 
 /// The rooms within a crate, from the ground up.
-const LAYERS: [(&str, &[&str]); 1] =
-    [("channel-actors", &["limits", "runtime", "store", "block", "delivery", "pipeline", "channel", "peer"])];
+const LAYERS: [(&str, &[&str]); 2] = [
+    ("channel-actors", &["limits", "runtime", "store", "block", "delivery", "pipeline", "channel", "peer"]),
+    (
+        "server",
+        &[
+            "limits",
+            "clock",
+            "memory",
+            "control",
+            "register",
+            "certificates",
+            "problem",
+            "setup",
+            "identity",
+            "telemetry",
+            "net",
+            "duties",
+            "api",
+            "peer",
+            "cli",
+        ],
+    ),
+];
 
 #[test]
 fn rooms_within_a_crate_import_only_those_below() {

@@ -4,13 +4,12 @@
 //! must act.
 
 use crate::{
-    api::{
-        budget::{Budget, Payer, Purse},
-        problem::{ApiError, Kind},
-    },
-    identity::{authority_keys::key_of, trust::Trust},
+    api::budget::{Budget, Payer, Purse},
+    certificates::authority_keys::key_of,
+    identity::trust::Trust,
     limits::RETRY_AFTER_MS,
     net::caller::Caller,
+    problem::{ApiError, Kind},
     setup::init::MAIN,
 };
 use channel_actors::{ChannelHandle, ChannelRegistry, LifeCycle, Undecided};

@@ -8,12 +8,12 @@ use super::parameters::Query;
 use crate::{
     api::{
         context::PeerContext,
-        problem::{ApiError, Kind},
         turns::{Turn, Turns},
     },
     identity::trust::{AnswerError, LearnError, OcspReply},
     limits::{ANSWER_BODY_BYTES_MAX, CRL_BODY_BYTES_MAX, RETRY_AFTER_MS, SHORT_CRL_BYTES_MAX},
     net::caller::Caller,
+    problem::{ApiError, Kind},
 };
 use actix_web::{
     HttpRequest, HttpResponse,

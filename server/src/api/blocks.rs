@@ -11,13 +11,10 @@ use super::{
     slices::{BlocksPage, OneBlock},
 };
 use crate::{
-    api::{
-        access::Visible,
-        context::PeerContext,
-        problem::{ApiError, Kind},
-    },
+    api::{access::Visible, context::PeerContext},
     limits::BLOCKS_PAGE_MAX,
     net::caller::Caller,
+    problem::{ApiError, Kind},
 };
 use actix_web::{
     HttpRequest, HttpResponse,

@@ -12,12 +12,12 @@ use crate::{
     api::{
         access::{self, Visible},
         context::PeerContext,
-        problem::{ApiError, Kind},
     },
+    certificates::{authority_keys::key_of, paths::ParticipantPaths},
     clock,
-    identity::{authority_keys::key_of, certificate_paths::ParticipantPaths},
     limits::JSON_BODY_BYTES_MAX,
     net::caller::Caller,
+    problem::{ApiError, Kind},
     setup::init::{MAIN, random_salt, usual_grants},
 };
 use actix_web::{

@@ -4,7 +4,6 @@ use crate::{
     api::{
         access::{self, Asking, Visible},
         budget::{Budget, Purse},
-        problem::{ApiError, Kind},
         turns::Turns,
     },
     duties::Duties,
@@ -16,6 +15,7 @@ use crate::{
         handshakes::Handshakes,
         places::{Places, Who},
     },
+    problem::{ApiError, Kind},
     setup::config::Limits,
     telemetry::{log_lines::LogLines, metrics::PeerMetrics},
 };

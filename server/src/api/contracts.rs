@@ -5,11 +5,9 @@ use super::parameters::Query;
 use super::query::{PageQuery, at, one, page};
 use super::reading::Failed;
 use crate::{
-    api::{
-        context::PeerContext,
-        problem::{ApiError, Kind},
-    },
+    api::context::PeerContext,
     net::caller::Caller,
+    problem::{ApiError, Kind},
 };
 use actix_web::{
     HttpResponse,

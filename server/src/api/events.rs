@@ -16,11 +16,11 @@ use crate::{
     api::{
         access::rights_on,
         context::{PeerContext, draining},
-        problem::{ApiError, Kind},
     },
     clock,
     limits::{CHUNK_BYTES_MAX, EVENTS_AT_ONCE, FRAMES_INLINE_MAX, KEEP_ALIVE, RETRY_AFTER_MS},
     net::{caller::Caller, places::Place},
+    problem::{ApiError, Kind},
     telemetry::metrics::SubscriptionGuard,
 };
 use actix_web::{

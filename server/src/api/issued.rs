@@ -10,13 +10,11 @@ use super::{
     media::{json, json_with},
 };
 use crate::{
-    api::{
-        context::PeerContext,
-        problem::{ApiError, Kind},
-    },
+    api::context::PeerContext,
     clock,
     limits::{DAY_MS, REGISTRATION_BODY_BYTES_MAX},
     net::caller::Caller,
+    problem::{ApiError, Kind},
     register::{IssuedSelection, issued_view, part, revoked_view, status_word, token_view},
 };
 use actix_web::{

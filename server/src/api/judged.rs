@@ -1,11 +1,9 @@
 //! The caller of a request, once `service.rs` has judged it: who it is, and whether that is still so.
 
 use crate::{
-    api::{
-        context::PeerContext,
-        problem::{ApiError, Kind},
-    },
+    api::context::PeerContext,
     net::{caller::Caller, places::Who},
+    problem::{ApiError, Kind},
 };
 use actix_web::{FromRequest, HttpMessage as _, HttpRequest, dev::Payload, web};
 use std::future::{Ready, ready};

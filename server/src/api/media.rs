@@ -1,6 +1,6 @@
 //! In which form an answer goes out: JSON, or the media type that the caller prefers.
 
-use crate::api::problem::{ApiError, Kind};
+use crate::problem::{ApiError, Kind};
 use actix_web::{
     HttpRequest, HttpResponse, HttpResponseBuilder,
     http::{

@@ -25,7 +25,6 @@ mod media;
 mod openapi;
 mod parameters;
 mod participants;
-pub mod problem;
 mod query;
 mod reading;
 mod registration;

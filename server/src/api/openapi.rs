@@ -6,8 +6,8 @@ use super::{
     schemas::{address, hash, height, label, schemas, version},
 };
 use crate::{
-    api::problem::{Kind, MEDIA_TYPE},
     limits::{BLOCKS_PAGE_MAX, PAGE_MAX},
+    problem::{Kind, MEDIA_TYPE},
 };
 use actix_web::HttpResponse;
 use client::api::Problem;

@@ -3,11 +3,9 @@
 use super::answer::{Pieces, found, in_json, written};
 use super::reading::Failed;
 use crate::{
-    api::{
-        access::Visible,
-        problem::{ApiError, Kind},
-    },
+    api::access::Visible,
     limits::{PAGE_BYTES_MAX, PAGE_DEFAULT, PAGE_MAX, RETRY_AFTER_MS},
+    problem::{ApiError, Kind},
 };
 use actix_web::HttpResponse;
 use channel_actors::Reader;

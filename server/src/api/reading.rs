@@ -1,8 +1,8 @@
 //! Reading a channel on its reading threads, and why what was asked has no answer.
 
 use crate::{
-    api::problem::{ApiError, Kind},
     limits::RETRY_AFTER_MS,
+    problem::{ApiError, Kind},
 };
 use channel_actors::{ChannelHandle, Reader, Unavailable};
 use ledger_classes::state::view::ReadError;

@@ -6,7 +6,7 @@ use super::{
     accounts, apps, assets, authorities, blocks, channels, contracts, est, events, issued, logs, openapi, participants,
     registration, state, status, submissions, transactions,
 };
-use crate::api::problem::ApiError;
+use crate::problem::ApiError;
 use actix_web::{
     HttpResponse,
     web::{self, Bytes},

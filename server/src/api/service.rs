@@ -3,15 +3,13 @@
 
 use super::{judged::still_good, media::EVENT_STREAM, route::Method, routes::ROUTES};
 use crate::{
-    api::{
-        context::PeerContext,
-        problem::{ApiError, Kind},
-    },
+    api::context::PeerContext,
     net::{
         caller::{Caller, Connection},
         deadlines::AnswerBody,
         places::Who,
     },
+    problem::{ApiError, Kind},
 };
 use actix_web::{
     Error, HttpMessage, HttpRequest, Resource,

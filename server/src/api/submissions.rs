@@ -16,13 +16,13 @@ use crate::{
     api::{
         access::{forbidden, may_post, rights_on},
         context::{PeerContext, draining},
-        problem::{ApiError, Kind},
     },
     limits::{
         CHUNK_BYTES_MAX, COMMIT_WAIT, FRAMES_INLINE_MAX, JSON_BODY_BYTES_MAX, KEEP_ALIVE, RETRY_AFTER_MS, STREAM_BYTES,
         STREAM_CREDITS, STREAM_ITEM_BYTES, STREAM_LOOK, STREAM_OUTCOMES_BYTES_MAX,
     },
     net::{caller::Caller, places::Place},
+    problem::{ApiError, Kind},
 };
 use actix_web::{
     Error, HttpRequest, HttpResponse,

@@ -10,17 +10,13 @@ use super::{
     slices::{Outcomes, ProofSlices},
 };
 use crate::{
-    api::{
-        access::Visible,
-        budget::Use,
-        context::PeerContext,
-        problem::{ApiError, Kind},
-    },
+    api::{access::Visible, budget::Use, context::PeerContext},
     limits::{
         BATCH_ENVELOPES_MAX, BATCH_SLICE, COMMIT_WAIT, FRAMES_INLINE_MAX, JSON_BODY_BYTES_MAX,
         OUTCOMES_INLINE_BYTES_MAX, OUTCOMES_INLINE_MAX, RETRY_AFTER_MS,
     },
     net::caller::Caller,
+    problem::{ApiError, Kind},
 };
 use actix_web::{
     HttpRequest, HttpResponse, HttpResponseBuilder,

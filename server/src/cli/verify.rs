@@ -5,7 +5,7 @@ use super::ca::in_full;
 use super::failure::Failure;
 use super::output::{Output, clean, pairs};
 use super::progress::Progress;
-use crate::{identity::certificate_paths::ParticipantPaths, setup::config::Config};
+use crate::{certificates::paths::ParticipantPaths, setup::config::Config};
 use channel_actors::block::verify_offline::audit;
 use channel_actors::lock_directory;
 use clap::Args;

@@ -14,8 +14,9 @@ mod door;
 mod files;
 
 use crate::{
+    certificates::authority_keys::key_of,
     clock,
-    identity::{authority_keys::key_of, stamp::Stamp},
+    identity::stamp::Stamp,
     limits::{NOTED_WAIT, OWN_CERTIFICATE_LOOK, SHORT_CRL_BYTES_MAX},
     memory::Parts,
     setup::config::Config,

@@ -2,15 +2,16 @@
 //! more to learn the identity, and again whenever trust changes: revoked means out on live connections too.
 
 use crate::{
-    api::problem::{ApiError, Kind},
+    certificates::paths::certified,
     clock,
-    identity::{certificate_paths::certified, trust::Trust},
+    identity::trust::Trust,
     limits::CERTIFICATE_RECHECK_MS,
     net::{
         address::place,
         deadlines::{Answering, Pace, Paced},
         places::Who,
     },
+    problem::{ApiError, Kind},
     telemetry::metrics::ConnectionGuard,
 };
 use actix_web::rt::net::TcpStream;

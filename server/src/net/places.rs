@@ -7,12 +7,10 @@
 //! connection, a subscription, a byte of a body.
 
 use crate::{
-    api::{
-        budget::Standing,
-        problem::{ApiError, Kind},
-    },
     limits::{PLACES_FOR_ADMINISTRATORS, PLACES_OF_ONE, PLACES_OF_STRANGERS, RETRY_AFTER_MS},
     net::address::place,
+    net::standing::Standing,
+    problem::{ApiError, Kind},
 };
 use ledger_classes::primitives::identity::Identity;
 use std::{

@@ -1,13 +1,14 @@
-//! What a peer counts. `monitor.rs` tells it to Prometheus.
+//! What a peer counts. `peer/monitor.rs` tells it to Prometheus.
 
-mod exposition;
-
-use crate::{net::deadlines::Cut, telemetry::process_metrics::ProcessMetrics};
+use crate::telemetry::{cut::Cut, process_metrics::ProcessMetrics};
 use ca::office::expiry::{Expiring, Expiry};
 use ledger_classes::primitives::identity::Identity;
 use ledger_classes::primitives::time::Time;
 use prometheus_client::{
-    encoding::EncodeLabelSet,
+    encoding::{
+        EncodeLabelSet,
+        text::{encode_eof, encode_registry},
+    },
     metrics::{
         counter::Counter,
         family::Family,
@@ -39,8 +40,8 @@ struct RouteLabels {
 }
 
 #[derive(Clone, Debug, Hash, PartialEq, Eq, EncodeLabelSet)]
-struct ChannelLabels {
-    channel: String,
+pub(crate) struct ChannelLabels {
+    pub(crate) channel: String,
 }
 
 #[derive(Clone, Debug, Hash, PartialEq, Eq, EncodeLabelSet)]
@@ -56,19 +57,19 @@ struct ExpiryLabels {
 }
 
 #[derive(Clone, Debug, Hash, PartialEq, Eq, EncodeLabelSet)]
-struct AuthorityLabels {
-    authority: String,
+pub(crate) struct AuthorityLabels {
+    pub(crate) authority: String,
 }
 
 #[derive(Clone, Debug, Hash, PartialEq, Eq, EncodeLabelSet)]
-struct DutyLabels {
-    channel: String,
-    duty: &'static str,
+pub(crate) struct DutyLabels {
+    pub(crate) channel: String,
+    pub(crate) duty: &'static str,
 }
 
 #[derive(Clone, Debug, Hash, PartialEq, Eq, EncodeLabelSet)]
-struct UseLabels {
-    r#use: &'static str,
+pub(crate) struct UseLabels {
+    pub(crate) r#use: &'static str,
 }
 
 #[derive(Clone, Debug, Hash, PartialEq, Eq, EncodeLabelSet)]
@@ -77,19 +78,19 @@ struct CutLabels {
 }
 
 #[derive(Clone, Debug, Hash, PartialEq, Eq, EncodeLabelSet)]
-struct TaskLabels {
-    task: String,
+pub(crate) struct TaskLabels {
+    pub(crate) task: String,
 }
 
 #[derive(Clone, Debug, Hash, PartialEq, Eq, EncodeLabelSet)]
-struct PlacesLabels {
-    places: &'static str,
+pub(crate) struct PlacesLabels {
+    pub(crate) places: &'static str,
 }
 
 #[derive(Clone, Debug, Hash, PartialEq, Eq, EncodeLabelSet)]
-struct TakenLabels {
-    places: &'static str,
-    caller: &'static str,
+pub(crate) struct TakenLabels {
+    pub(crate) places: &'static str,
+    pub(crate) caller: &'static str,
 }
 
 type Seconds = Family<RouteLabels, Histogram, fn() -> Histogram>;
@@ -111,40 +112,40 @@ pub struct PeerMetrics {
     clock_jumps: Counter,
     handshakes_refused: Counter,
     process: ProcessMetrics,
-    task_restarts: Family<TaskLabels, Counter>,
-    log_lines_lost: Counter,
-    memory_refused: Family<UseLabels, Counter>,
-    places_refused: Family<TakenLabels, Counter>,
+    pub(crate) task_restarts: Family<TaskLabels, Counter>,
+    pub(crate) log_lines_lost: Counter,
+    pub(crate) memory_refused: Family<UseLabels, Counter>,
+    pub(crate) places_refused: Family<TakenLabels, Counter>,
     answers_cut: Family<CutLabels, Counter>,
     streams_ended: Family<CutLabels, Counter>,
-    gauges: Gauges,
+    pub(crate) gauges: Gauges,
 }
 
 #[derive(Clone, Debug, Default)]
-struct Gauges {
-    connections: Gauge,
+pub(crate) struct Gauges {
+    pub(crate) connections: Gauge,
     expiry: Family<ExpiryLabels, Gauge>,
-    crl_issue: Family<AuthorityLabels, Gauge>,
-    certificate_accepted: Gauge,
-    halted: Family<ChannelLabels, Gauge>,
-    serving: Family<ChannelLabels, Gauge>,
-    queue_bytes: Family<ChannelLabels, Gauge>,
-    disk_bytes: Family<ChannelLabels, Gauge>,
-    disk_waiting: Family<ChannelLabels, Gauge>,
-    disk_max: Family<ChannelLabels, Gauge>,
-    time_ahead: Family<ChannelLabels, Gauge>,
-    subscriber_lag: Family<ChannelLabels, Gauge>,
-    fenced: Gauge,
-    disk_writable: Gauge,
-    disk_free_bytes: Gauge,
-    memory_budget_bytes: Gauge,
-    memory_held_bytes: Family<UseLabels, Gauge>,
-    task_running: Family<TaskLabels, Gauge>,
-    obstacles: Family<DutyLabels, Gauge>,
-    waiting: Family<DutyLabels, Gauge>,
-    places: Family<PlacesLabels, Gauge>,
-    places_taken: Family<TakenLabels, Gauge>,
-    memory_max: Gauge,
+    pub(crate) crl_issue: Family<AuthorityLabels, Gauge>,
+    pub(crate) certificate_accepted: Gauge,
+    pub(crate) halted: Family<ChannelLabels, Gauge>,
+    pub(crate) serving: Family<ChannelLabels, Gauge>,
+    pub(crate) queue_bytes: Family<ChannelLabels, Gauge>,
+    pub(crate) disk_bytes: Family<ChannelLabels, Gauge>,
+    pub(crate) disk_waiting: Family<ChannelLabels, Gauge>,
+    pub(crate) disk_max: Family<ChannelLabels, Gauge>,
+    pub(crate) time_ahead: Family<ChannelLabels, Gauge>,
+    pub(crate) subscriber_lag: Family<ChannelLabels, Gauge>,
+    pub(crate) fenced: Gauge,
+    pub(crate) disk_writable: Gauge,
+    pub(crate) disk_free_bytes: Gauge,
+    pub(crate) memory_budget_bytes: Gauge,
+    pub(crate) memory_held_bytes: Family<UseLabels, Gauge>,
+    pub(crate) task_running: Family<TaskLabels, Gauge>,
+    pub(crate) obstacles: Family<DutyLabels, Gauge>,
+    pub(crate) waiting: Family<DutyLabels, Gauge>,
+    pub(crate) places: Family<PlacesLabels, Gauge>,
+    pub(crate) places_taken: Family<TakenLabels, Gauge>,
+    pub(crate) memory_max: Gauge,
 }
 
 #[derive(Debug)]
@@ -340,6 +341,26 @@ impl PeerMetrics {
         SubscriptionGuard { metrics: Arc::clone(self), number }
     }
 
+    /// How far the slowest subscription of each channel is.
+    pub(crate) fn slowest(&self) -> BTreeMap<String, u64> {
+        let mut slowest: BTreeMap<String, u64> = BTreeMap::new();
+        for subscriber in self.subscriptions.lock().unwrap_or_else(PoisonError::into_inner).values() {
+            let height = subscriber.height.load(Ordering::Relaxed);
+            slowest.entry(subscriber.channel.clone()).and_modify(|least| *least = height.min(*least)).or_insert(height);
+        }
+        slowest
+    }
+
+    /// Everything as text, as it was counted and set.
+    pub(crate) fn text(&self) -> String {
+        let mut text = String::new();
+        // Writing to a string does not fail.
+        encode_registry(&mut text, &self.registry.lock().unwrap_or_else(PoisonError::into_inner)).unwrap_or_default();
+        self.process.expose(&mut text);
+        encode_eof(&mut text).unwrap_or_default();
+        text
+    }
+
     /// When things end: of the members' certificates only the first, since there may be thousands.
     pub fn expiries(&self, own: &Identity, expiries: &[Expiry]) {
         self.gauges.expiry.clear();
@@ -364,14 +385,13 @@ impl PeerMetrics {
 }
 
 /// Unix time in seconds.
-fn seconds_of(time: Time) -> i64 {
+pub(crate) fn seconds_of(time: Time) -> i64 {
     i64::try_from(time.millis() / 1000).unwrap_or(i64::MAX)
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
-    use prometheus_client::encoding::text::encode_registry;
 
     #[test]
     fn connections_and_subscriptions_count_while_they_live() {

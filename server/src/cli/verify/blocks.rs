@@ -1,8 +1,8 @@
 //! Checks the blocks of a folder that `chancery channel fetch` wrote.
 
 use crate::{
+    certificates::paths::ParticipantPaths,
     cli::{ca::in_full, failure::Failure, output::Output, progress::Progress},
-    identity::certificate_paths::ParticipantPaths,
 };
 use channel_actors::block::{
     folder::BlockReader,

@@ -2,8 +2,8 @@
 
 use super::source::{Revoked, Source};
 use crate::{
+    certificates::authority_keys::key_of,
     duties::Pause,
-    identity::authority_keys::key_of,
     limits::{
         DUTY_RETRY_MAX, REVOCATION_RETRY, REVOCATION_RETRY_MAX, REVOCATIONS_LOOKED_UP_MAX, REVOCATIONS_POSTED_MAX,
     },

@@ -1,28 +1,24 @@
 //! What a peer has counted, as text, with what is read of it at that moment.
 
-use super::{
-    AuthorityLabels, ChannelLabels, DutyLabels, PeerMetrics, PlacesLabels, TakenLabels, TaskLabels, UseLabels,
-    seconds_of,
-};
 use crate::{
-    api::{
-        budget::{Standing, Use},
-        context::PeerContext,
-    },
+    api::{budget::Use, context::PeerContext},
     clock,
     duties::Duty,
     limits::CONNECTION_BYTES,
-    telemetry::log_lines::LogLines,
+    net::standing::Standing,
+    telemetry::{
+        log_lines::LogLines,
+        metrics::{
+            AuthorityLabels, ChannelLabels, DutyLabels, PeerMetrics, PlacesLabels, TakenLabels, TaskLabels, UseLabels,
+            seconds_of,
+        },
+    },
 };
 use channel_actors::{
     LifeCycle,
     store::{DiskTrouble, DiskUse},
 };
-use prometheus_client::encoding::text::{encode_eof, encode_registry};
-use std::{
-    collections::BTreeMap,
-    sync::{PoisonError, atomic::Ordering},
-};
+use std::sync::atomic::Ordering;
 
 impl PeerMetrics {
     /// Everything as text, with gauges read at this moment.
@@ -69,11 +65,7 @@ impl PeerMetrics {
         self.log_lines_lost.inner().store(lost, Ordering::Relaxed);
         self.gauges.memory_max.set(i64::try_from(context.limits.memory_bytes_max).unwrap_or(i64::MAX));
         self.count_places(context);
-        let mut slowest: BTreeMap<String, u64> = BTreeMap::new();
-        for subscriber in self.subscriptions.lock().unwrap_or_else(PoisonError::into_inner).values() {
-            let height = subscriber.height.load(Ordering::Relaxed);
-            slowest.entry(subscriber.channel.clone()).and_modify(|least| *least = height.min(*least)).or_insert(height);
-        }
+        let slowest = self.slowest();
         // One whose making failed is no channel any more.
         self.gauges.halted.clear();
         for channel in registry.list() {
@@ -100,12 +92,7 @@ impl PeerMetrics {
             self.gauges.queue_bytes.get_or_create(&labels).set(i64::from(queue.bytes));
             self.gauges.subscriber_lag.get_or_create(&labels).set(signed(lag));
         }
-        let mut text = String::new();
-        // Writing to a string does not fail.
-        encode_registry(&mut text, &self.registry.lock().unwrap_or_else(PoisonError::into_inner)).unwrap_or_default();
-        self.process.expose(&mut text);
-        encode_eof(&mut text).unwrap_or_default();
-        text
+        self.text()
     }
 
     /// Places as they are at this moment; of connections also those in their handshake, whoever they are.
