@@ -3,27 +3,29 @@
 //! Order of a drain: new work is refused, subscriptions are ended with a problem, requests in flight are answered,
 //! channels commit what they have accepted and close their stores. An acknowledged transaction is never given up.
 
+mod exposition;
+mod listener;
+mod monitor;
+
 use crate::{
     api::{
         budget::Budget,
         context::{PeerContext, PeerPlaces},
     },
+    certificates::paths::ParticipantPaths,
     clock::{self, ClockWatch},
     control::{self, Places},
     duties::{Duties, audit_poster, crl_exchange, expiry_watch, renewal, revocation_poster},
-    identity::{
-        certificate_paths::ParticipantPaths,
-        trust::{IdentityError, Trust},
-    },
+    identity::trust::{IdentityError, Trust},
     limits::{LISTEN_QUEUE, PLACES_LOOK, TRUST_POLL},
     memory,
-    net::{file_limits, handshakes::Handshakes, listener},
+    net::{file_limits, handshakes::Handshakes},
     setup::{
         backup,
         config::{Config, ConfigError},
         init::{self, InitError},
     },
-    telemetry::{logging::Logs, metrics::PeerMetrics, monitor::Monitor},
+    telemetry::{logging::Logs, metrics::PeerMetrics},
 };
 use actix_web::{dev::ServerHandle, web};
 use channel_actors::peer::fence;
@@ -36,6 +38,7 @@ use channel_actors::{ChannelRegistry, CreateError, LifeCycle, RegistryOptions};
 use ledger_classes::formats::config::ChannelConfig;
 use ledger_classes::keys::SigningKey;
 use ledger_classes::primitives::causes::in_one_line;
+use monitor::Monitor;
 use pki::trust::tls::server_config;
 use std::{
     convert::Infallible,

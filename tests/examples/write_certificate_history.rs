@@ -35,7 +35,7 @@ use ledger_classes::state::tree::NoPages;
 use ledger_classes::state::view::MemoryState;
 use pki::{KeyAlgorithm, RevocationReason, trust::files::read_certificates};
 use serde_json::{Value, json};
-use server::identity::certificate_paths::ParticipantPaths;
+use server::certificates::paths::ParticipantPaths;
 use std::path::{Path, PathBuf};
 
 const NOW: Time = Time::from_millis(1_800_000_000_000);

@@ -13,7 +13,7 @@ use ledger_classes::primitives::hash::Hash;
 use ledger_classes::state::tree::NoPages;
 use ledger_classes::state::view::MemoryState;
 use serde::Deserialize;
-use server::identity::certificate_paths::ParticipantPaths;
+use server::certificates::paths::ParticipantPaths;
 use std::collections::BTreeSet;
 
 #[derive(Deserialize)]

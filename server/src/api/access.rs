@@ -4,13 +4,12 @@
 //! must act.
 
 use crate::{
-    api::{
-        budget::{Budget, Payer, Purse},
-        problem::{ApiError, Kind},
-    },
+    api::budget::{Budget, Payer, Purse},
+    certificates::authority_keys::key_of,
     identity::trust::Trust,
     limits::RETRY_AFTER_MS,
     net::caller::Caller,
+    problem::{ApiError, Kind},
     setup::init::MAIN,
 };
 use channel_actors::{ChannelHandle, ChannelRegistry, LifeCycle, Undecided};
@@ -19,11 +18,7 @@ use ledger_classes::formats::rights::{Class, Right, Rights};
 use ledger_classes::primitives::hash::Hash;
 use ledger_classes::primitives::identity::{Identity, Role};
 use pki::KeyId;
-use std::{
-    cell::LazyCell,
-    collections::HashMap,
-    sync::{LazyLock, PoisonError, RwLock},
-};
+use std::cell::LazyCell;
 
 /// A channel that the caller may know of, with what it may do there.
 #[derive(Clone)]
@@ -167,25 +162,6 @@ fn rights_by(config: &ChannelConfig, identity: Option<&Identity>, vouches: impl 
         member.is_some_and(|member| member.authorities.iter().filter(|der| vouches(&der.0)).count() > 0)
     };
     config.rights_of(identity.filter(listed))
-}
-
-/// CA certificates whose keys are remembered: more than those of all organizations of a consortium.
-const KEYS_REMEMBERED_MAX: usize = 4096;
-
-/// The key of a CA certificate in a configuration. To parse it takes a hundred times as long as to look it up, and every
-/// request asks.
-pub fn key_of(der: &[u8]) -> Option<KeyId> {
-    static KEYS: LazyLock<RwLock<HashMap<Vec<u8>, Option<KeyId>>>> = LazyLock::new(RwLock::default);
-    if let Some(key) = KEYS.read().unwrap_or_else(PoisonError::into_inner).get(der) {
-        return *key;
-    }
-    let key = KeyId::of_certificate(der);
-    let mut keys = KEYS.write().unwrap_or_else(PoisonError::into_inner);
-    if keys.len() >= KEYS_REMEMBERED_MAX {
-        keys.clear();
-    }
-    keys.insert(der.to_vec(), key);
-    key
 }
 
 impl Visible {

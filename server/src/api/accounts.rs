@@ -5,12 +5,10 @@ use super::answer::{Pieces, found, in_json, written};
 use super::parameters::Query;
 use super::query::{PageQuery, address, at, page, write_page};
 use crate::{
-    api::{
-        context::PeerContext,
-        problem::{self, ApiError},
-    },
+    api::context::PeerContext,
     limits::{ACCOUNT_LIST_MAX, PAGE_BYTES_MAX},
     net::caller::Caller,
+    problem::{self, ApiError},
 };
 use actix_web::{
     HttpResponse,

@@ -4,16 +4,16 @@
 //!
 //! What must never happen here: encoding on a thread that serves connections, or an answer that nobody counts.
 
-use super::query::{Failed, not_readable, read};
+use super::reading::{Failed, not_readable, read};
 use crate::{
     api::{
         access::Visible,
         budget::{Held, Purse, Use, UsedUp},
         context::PeerContext,
-        problem::{ApiError, Kind},
     },
     limits::{ANSWER_WHOLE_BYTES_MAX, PIECE_BYTES, RETRY_AFTER_MS},
     net::caller::Caller,
+    problem::{ApiError, Kind},
 };
 use actix_web::{
     HttpResponse, HttpResponseBuilder,
@@ -111,7 +111,8 @@ impl Pieces {
     /// What nobody pays for, and all of it.
     #[cfg(test)]
     pub(super) fn unpaid() -> Self {
-        use crate::api::budget::{Budget, Payer, Standing};
+        use crate::api::budget::{Budget, Payer};
+        use crate::net::standing::Standing;
         let payer = Payer { standing: Standing::Anonymous, asker: Asker::PEER, channel: None };
         Self::new(Budget::new(usize::MAX).hold(payer, Use::Answers))
     }
@@ -430,7 +431,8 @@ pub(super) async fn streamed<S: Slices>(
 mod tests {
     #![allow(clippy::unwrap_used)]
     use super::*;
-    use crate::api::budget::{Budget, Payer, Standing};
+    use crate::api::budget::{Budget, Payer};
+    use crate::net::standing::Standing;
     use futures_util::task::noop_waker_ref;
     use std::cell::Cell;
 

@@ -3,11 +3,9 @@
 use super::parameters::Query;
 use super::query::{PageQuery, one, page};
 use crate::{
-    api::{
-        context::PeerContext,
-        problem::{ApiError, Kind},
-    },
+    api::context::PeerContext,
     net::caller::Caller,
+    problem::{ApiError, Kind},
 };
 use actix_web::{
     HttpResponse,

@@ -2,17 +2,18 @@
 
 use super::answer::{Pieces, in_json, made, shared};
 use super::body::{self, JSON};
+use super::judged::still_good;
+use super::media::{json, negotiated, preferred};
 use super::parameters::Query;
-use super::service::{json, negotiated, preferred, still_good};
 use crate::{
     api::{
         context::PeerContext,
-        problem::{ApiError, Kind},
         turns::{Turn, Turns},
     },
     identity::trust::{AnswerError, LearnError, OcspReply},
     limits::{ANSWER_BODY_BYTES_MAX, CRL_BODY_BYTES_MAX, RETRY_AFTER_MS, SHORT_CRL_BYTES_MAX},
     net::caller::Caller,
+    problem::{ApiError, Kind},
 };
 use actix_web::{
     HttpRequest, HttpResponse,

@@ -5,33 +5,23 @@
 
 use super::{
     answer::{Pieces, Source, in_json, sent, streamed, written},
+    media::{negotiated, preferred},
     parameters::Query,
-    query::not_readable,
-    service::{negotiated, preferred},
+    reading::not_readable,
     slices::{BlocksPage, OneBlock},
 };
 use crate::{
-    api::{
-        access::Visible,
-        context::PeerContext,
-        problem::{ApiError, Kind},
-    },
+    api::{access::Visible, context::PeerContext},
     limits::BLOCKS_PAGE_MAX,
     net::caller::Caller,
+    problem::{ApiError, Kind},
 };
 use actix_web::{
     HttpRequest, HttpResponse,
     web::{Data, Path},
 };
 use channel_actors::Reader;
-use client::{
-    api::{MEDIA_TYPE_BLOCK, MEDIA_TYPE_BLOCKS},
-    verify::decode_payload,
-};
-use ledger_classes::action::Action;
-use ledger_classes::formats::transaction::{ENVELOPE_BYTES_MAX, Envelope, Transaction};
-use ledger_classes::keys::Address;
-use ledger_classes::primitives::codec;
+use client::api::{MEDIA_TYPE_BLOCK, MEDIA_TYPE_BLOCKS};
 use serde::Deserialize;
 
 /// Where a page of blocks begins and how long it is.
@@ -106,15 +96,4 @@ pub(super) async fn show(
     let block = OneBlock { purse, rights, height, current: None };
     let source = Source::Channel(visible.channel);
     streamed(&context.into_inner(), &caller, &visible.purse, source, in_json(), block).await
-}
-
-/// A transaction and its sender; none in the genesis block.
-pub(super) fn decoded(bytes: &[u8]) -> Option<(Address, Transaction)> {
-    let envelope: Envelope = codec::decode(bytes, ENVELOPE_BYTES_MAX).ok()?;
-    Some((envelope.signatures.first()?.key.address(), decode_payload(&envelope)?))
-}
-
-/// Whether a transaction carries an administrative act.
-pub(super) fn carries_act(transaction: &Transaction) -> bool {
-    transaction.actions.iter().any(Action::is_administrative)
 }

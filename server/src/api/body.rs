@@ -1,14 +1,12 @@
 //! Reading a request's body without ever holding more of it than allowed.
 
-use super::service::{still_good, who};
+use super::judged::{still_good, who};
 use crate::{
-    api::{
-        budget::Standing,
-        context::PeerContext,
-        problem::{ApiError, Kind},
-    },
+    api::context::PeerContext,
     limits::STRANGER_BODY_BYTES_MAX,
     net::places::Place,
+    net::standing::Standing,
+    problem::{ApiError, Kind},
 };
 use actix_web::{
     HttpMessage as _, HttpRequest,

@@ -6,8 +6,9 @@
 //! What must never happen here: waiting. Who finds a part used up is refused at once, with a hint when to retry.
 
 use crate::{
-    api::problem::{ApiError, Kind},
     limits::{BUDGET_ANONYMOUS, BUDGET_CALLER, BUDGET_CHANNEL, BUDGET_MEMBERS, RETRY_AFTER_MS},
+    net::standing::Standing,
+    problem::{ApiError, Kind},
 };
 use channel_actors::Asker;
 use ledger_classes::primitives::hash::Hash;
@@ -18,32 +19,6 @@ use std::{
         atomic::{AtomicU64, Ordering},
     },
 };
-
-/// Who a caller is to the budget.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub enum Standing {
-    /// Without a certificate.
-    #[default]
-    Anonymous,
-    /// With a certificate.
-    Member,
-    /// Administers this peer: what is left when all others have their part is for these.
-    Administrator,
-}
-
-impl Standing {
-    /// All.
-    pub const ALL: [Self; 3] = [Self::Anonymous, Self::Member, Self::Administrator];
-
-    /// Its name in metrics.
-    pub const fn word(self) -> &'static str {
-        match self {
-            Self::Anonymous => "anonymous",
-            Self::Member => "member",
-            Self::Administrator => "administrator",
-        }
-    }
-}
 
 /// For whom something is held.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

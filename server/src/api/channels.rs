@@ -3,21 +3,21 @@
 use super::{
     answer::{Pieces, Source, in_json, made, streamed},
     body,
+    media::json_with,
     parameters::Query,
     query::{PageQuery, write_items},
-    service::json_with,
     slices::TrustSlices,
 };
 use crate::{
     api::{
         access::{self, Visible},
         context::PeerContext,
-        problem::{ApiError, Kind},
     },
+    certificates::{authority_keys::key_of, paths::ParticipantPaths},
     clock,
-    identity::certificate_paths::ParticipantPaths,
     limits::JSON_BODY_BYTES_MAX,
     net::caller::Caller,
+    problem::{ApiError, Kind},
     setup::init::{MAIN, random_salt, usual_grants},
 };
 use actix_web::{
@@ -188,11 +188,11 @@ fn known_authorities(context: &PeerContext, organization: &str) -> Result<Vec<He
     });
     if let Some(listed) = listed {
         // Of several certificates of one CA the newest.
-        let keys: BTreeSet<_> = listed.iter().filter_map(|der| access::key_of(&der.0)).collect();
-        known.retain(|der| access::key_of(&der.0).is_some_and(|key| keys.contains(&key)));
+        let keys: BTreeSet<_> = listed.iter().filter_map(|der| key_of(&der.0)).collect();
+        known.retain(|der| key_of(&der.0).is_some_and(|key| keys.contains(&key)));
         return Ok(if known.is_empty() { listed } else { known });
     }
-    let keys: BTreeSet<_> = known.iter().filter_map(|der| access::key_of(&der.0)).collect();
+    let keys: BTreeSet<_> = known.iter().filter_map(|der| key_of(&der.0)).collect();
     match keys.len() {
         0 => Err(invalid(format!(
             "this peer knows no CA of {organization}: have it trust the one that is elsewhere (`chancery ca trust add`), \
@@ -210,7 +210,7 @@ fn check_own_authorities(config: &ChannelConfig, caller: &Caller, admin: &Identi
     let Some(own) = config.organizations.iter().find(|member| member.name == admin.organization()) else {
         return Ok(());
     };
-    let vouches = |der: &HexBytes| access::key_of(&der.0).is_some_and(|key| caller.authorities().contains(&key));
+    let vouches = |der: &HexBytes| key_of(&der.0).is_some_and(|key| caller.authorities().contains(&key));
     match own.authorities.iter().any(vouches) {
         true => Ok(()),
         false => {

@@ -4,14 +4,18 @@ use crate::{
     api::{
         access::{self, Asking, Visible},
         budget::{Budget, Purse},
-        problem::{ApiError, Kind},
         turns::Turns,
     },
     duties::Duties,
     identity::trust::Trust,
     limits::{OCSP_MAX, REGISTRATIONS_MAX, STREAM_BYTES},
     memory::Parts,
-    net::{caller::Caller, handshakes::Handshakes, places::Places},
+    net::{
+        caller::Caller,
+        handshakes::Handshakes,
+        places::{Places, Who},
+    },
+    problem::{ApiError, Kind},
     setup::config::Limits,
     telemetry::{log_lines::LogLines, metrics::PeerMetrics},
 };
@@ -21,6 +25,7 @@ use channel_actors::runtime::tasks::Tasks;
 use ledger_classes::keys::PublicKey;
 use ledger_classes::primitives::identity::Identity;
 use ledger_classes::primitives::time::Time;
+use std::net::SocketAddr;
 use std::sync::Arc;
 use std::sync::atomic::AtomicUsize;
 use tokio::sync::watch;
@@ -107,6 +112,14 @@ impl PeerContext {
     /// Who asks this peer.
     pub fn asking<'a>(&'a self, caller: &'a Caller) -> Asking<'a> {
         Asking { caller, peer: &self.identity, trust: &self.trust, budget: &self.budget }
+    }
+
+    /// Whose places a caller's connection takes.
+    pub fn who(&self, caller: &Caller, address: Option<SocketAddr>) -> Who {
+        match caller.identity() {
+            Some(identity) => Who::certified(identity, access::administers(&self.registry, self.asking(caller))),
+            None => Who::stranger(address),
+        }
     }
 
     /// The channel that a caller names, if the caller may know of it, whatever its state. Its reads are the caller's.

@@ -2,13 +2,12 @@
 
 use super::answer::found;
 use super::parameters::Query;
-use super::query::{Failed, PageQuery, at, one, page};
+use super::query::{PageQuery, at, one, page};
+use super::reading::Failed;
 use crate::{
-    api::{
-        context::PeerContext,
-        problem::{ApiError, Kind},
-    },
+    api::context::PeerContext,
     net::caller::Caller,
+    problem::{ApiError, Kind},
 };
 use actix_web::{
     HttpResponse,

@@ -1,6 +1,6 @@
 //! Where a subscription begins. A cursor is the id of an event that was delivered before.
 
-use crate::api::problem::{ApiError, Kind};
+use crate::problem::{ApiError, Kind};
 use client::api::{ParseCursorError, plain_number};
 
 pub use client::api::Cursor;

@@ -7,13 +7,11 @@ use super::{
     registration::{MEDIA_TYPE_REQUEST, succeed, with_folder},
 };
 use crate::{
-    api::{
-        context::PeerContext,
-        problem::{ApiError, Kind},
-    },
+    api::context::PeerContext,
     clock,
     limits::REGISTRATION_RETRY_MS,
     net::caller::Caller,
+    problem::{ApiError, Kind},
 };
 use actix_web::{
     HttpRequest, HttpResponse,

@@ -9,18 +9,18 @@ use self::readable::{Readable, check_topic, classes};
 use super::{
     cursor::{Cursor, Start},
     frames,
+    media::EVENT_STREAM,
     parameters::Query,
-    service::EVENT_STREAM,
 };
 use crate::{
     api::{
         access::rights_on,
         context::{PeerContext, draining},
-        problem::{ApiError, Kind},
     },
     clock,
     limits::{CHUNK_BYTES_MAX, EVENTS_AT_ONCE, FRAMES_INLINE_MAX, KEEP_ALIVE, RETRY_AFTER_MS},
     net::{caller::Caller, places::Place},
+    problem::{ApiError, Kind},
     telemetry::metrics::SubscriptionGuard,
 };
 use actix_web::{
@@ -89,7 +89,7 @@ pub(super) async fn subscribe(
         true => (begins.height + 1, None),
         false => (begins.height, Some(begins)),
     };
-    let mut heights = channel.subscribe().map_err(super::query::not_readable)?;
+    let mut heights = channel.subscribe().map_err(super::reading::not_readable)?;
     heights.delivered(height.saturating_sub(1));
     let config = channel.config().ok_or(Kind::ChannelUnknown)?;
     let feed = Feed {
@@ -140,7 +140,7 @@ async fn begins(channel: &ChannelHandle, start: Start, rights: Rights) -> Result
     let behind_tip = Cursor::end_of(tip.height, &tip.hash);
     let ahead = || ApiError::new(Kind::CursorAhead, format!("the channel's last block on this peer is {}", tip.height));
     let block = async |height| {
-        let block = channel.block(height).await.map_err(super::query::not_readable)?;
+        let block = channel.block(height).await.map_err(super::reading::not_readable)?;
         block.ok_or_else(|| super::query::unavailable("the block is not there yet"))
     };
     match start {
@@ -455,7 +455,7 @@ impl Feed {
                 self.changed(false, Duration::from_millis(retry_after_ms)).await;
                 Ok(None)
             }
-            Err(error) => Err(super::query::not_readable(error)),
+            Err(error) => Err(super::reading::not_readable(error)),
         }
     }
 

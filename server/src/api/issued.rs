@@ -5,15 +5,16 @@ use super::answer::{in_json, made};
 use super::parameters::Query;
 use super::query::limit;
 use super::registration::{Administrator, no_cursor, parse_identity, terms, with_folder};
-use super::{body, service::json, service::json_with};
+use super::{
+    body,
+    media::{json, json_with},
+};
 use crate::{
-    api::{
-        context::PeerContext,
-        problem::{ApiError, Kind},
-    },
+    api::context::PeerContext,
     clock,
     limits::{DAY_MS, REGISTRATION_BODY_BYTES_MAX},
     net::caller::Caller,
+    problem::{ApiError, Kind},
     register::{IssuedSelection, issued_view, part, revoked_view, status_word, token_view},
 };
 use actix_web::{

@@ -4,11 +4,9 @@ use super::answer::{Pieces, in_json, written};
 use super::parameters::Query;
 use super::query::{span, write_page};
 use crate::{
-    api::{
-        context::PeerContext,
-        problem::{ApiError, Kind},
-    },
+    api::context::PeerContext,
     net::caller::Caller,
+    problem::{ApiError, Kind},
 };
 use actix_web::{
     HttpResponse,

@@ -2,24 +2,18 @@
 //! problems each route answers with. Schemathesis holds it against a running peer (`tests/tests/peer/schemathesis.rs`).
 
 use super::{
-    routes::{Answer, Method, ROUTES, Route},
+    route::{Answer, Method, Route},
     schemas::{address, hash, height, label, schemas, version},
 };
 use crate::{
-    api::problem::{ApiError, Kind, MEDIA_TYPE},
     limits::{BLOCKS_PAGE_MAX, PAGE_MAX},
+    problem::{Kind, MEDIA_TYPE},
 };
-use actix_web::{HttpResponse, web::Bytes};
+use actix_web::HttpResponse;
 use client::api::Problem;
 use ledger_classes::limits::{CALL_BYTES_MAX, STATE_KEY_BYTES_MAX, TOPIC_BYTES_MAX};
 use serde_json::{Map, Value, json};
-use std::{collections::BTreeMap, sync::LazyLock};
-
-pub(super) async fn show() -> Result<HttpResponse, ApiError> {
-    // Made once: whoever asks has it without work.
-    static DOCUMENT: LazyLock<Bytes> = LazyLock::new(|| document().to_string().into());
-    Ok(HttpResponse::Ok().content_type("application/json").body(DOCUMENT.clone()))
-}
+use std::collections::BTreeMap;
 
 /// What a transaction and its actions look like in JSON: a document of `docs/formats`, held against the types by
 /// `tests/tests/peer/schemas.rs`.
@@ -45,9 +39,9 @@ const TAGS: &[(&str, &str)] = &[
 ];
 
 /// The whole document.
-pub fn document() -> Value {
+pub(super) fn document(routes: &[Route]) -> Value {
     let mut paths: Map<String, Value> = Map::new();
-    for route in ROUTES {
+    for route in routes {
         let path = paths.entry(route.path).or_insert_with(|| Value::Object(Map::new()));
         if let Value::Object(path) = path {
             path.insert(route.method.text().to_lowercase(), operation(route));
@@ -410,7 +404,7 @@ fn content(types: &[(&str, &str)]) -> Value {
 mod tests {
     #![allow(clippy::unwrap_used)]
     use super::*;
-    use crate::api::configure;
+    use crate::api::{ROUTES, configure, document};
     use actix_web::{App, test};
     use std::collections::BTreeSet;
 

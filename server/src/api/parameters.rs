@@ -1,6 +1,6 @@
 //! Parameters of the query, decoded strictly: an error names the parameter that it is about.
 
-use crate::api::problem::{ApiError, Kind};
+use crate::problem::{ApiError, Kind};
 use actix_web::{FromRequest, HttpRequest, dev::Payload};
 use serde::de::DeserializeOwned;
 use std::{

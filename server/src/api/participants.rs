@@ -6,12 +6,11 @@ use super::answer::{Pieces, in_json, written};
 use super::parameters::Query;
 use super::query::{PageQuery, address, hash, one, span, write_page};
 use crate::{
-    api::{
-        context::PeerContext,
-        problem::{ApiError, Kind},
-    },
-    identity::{certificate_paths::ParticipantPaths, trust::Trust},
+    api::context::PeerContext,
+    certificates::paths::ParticipantPaths,
+    identity::trust::Trust,
     net::caller::Caller,
+    problem::{ApiError, Kind},
 };
 use actix_web::{
     HttpResponse,

@@ -6,15 +6,16 @@
 use super::answer::{in_json, made};
 use super::parameters::Query;
 use super::query::limit;
-use super::{body, service::json, service::json_with};
+use super::{
+    body,
+    media::{json, json_with},
+};
 use crate::{
-    api::{
-        context::PeerContext,
-        problem::{ApiError, Kind},
-    },
+    api::context::PeerContext,
     clock,
     limits::{DAY_MS, REGISTRATION_BODY_BYTES_MAX, REGISTRATION_RETRY_MS},
     net::caller::Caller,
+    problem::{ApiError, Kind},
     register::{part, request_view},
     setup::init::MAIN,
     telemetry::seldom::Seldom,

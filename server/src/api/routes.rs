@@ -1,74 +1,18 @@
 //! The table of routes. What is served and what the OpenAPI document says are both made from it, so that neither can
 //! have what the other has not.
 
+use super::route::{Answer, Method, Parameter, Route};
 use super::{
     accounts, apps, assets, authorities, blocks, channels, contracts, est, events, issued, logs, openapi, participants,
     registration, state, status, submissions, transactions,
 };
-use actix_web::web;
-
-/// What a route is asked with.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
-pub enum Method {
-    /// Asks.
-    Get,
-    /// Posts.
-    Post,
-}
-
-impl Method {
-    /// As in HTTP.
-    pub const fn text(self) -> &'static str {
-        match self {
-            Self::Get => "GET",
-            Self::Post => "POST",
-        }
-    }
-}
-
-/// A parameter of the query.
-#[derive(Clone, Copy, Debug)]
-pub struct Parameter {
-    /// Its name.
-    pub name: &'static str,
-    /// `string`, `integer` or `boolean`.
-    pub kind: &'static str,
-    /// Whether it must be there.
-    pub required: bool,
-    /// What it says.
-    pub description: &'static str,
-}
-
-/// What is answered.
-#[derive(Clone, Copy, Debug)]
-pub struct Answer {
-    /// The status.
-    pub status: u16,
-    /// Media types with the schema of each; an empty schema is bytes.
-    pub content: &'static [(&'static str, &'static str)],
-}
-
-/// A route.
-pub struct Route {
-    /// The method.
-    pub method: Method,
-    /// The path, with `{names}`.
-    pub path: &'static str,
-    /// A unique name for client generators.
-    pub operation: &'static str,
-    /// What it does.
-    pub summary: &'static str,
-    /// Who may.
-    pub needs: &'static str,
-    /// Parameters of the query.
-    pub parameters: &'static [Parameter],
-    /// Media types that it takes, with the schema of each.
-    pub body: &'static [(&'static str, &'static str)],
-    /// What it answers if nothing is wrong.
-    pub answers: &'static [Answer],
-    /// Makes the handler.
-    pub handler: fn() -> actix_web::Route,
-}
+use crate::problem::ApiError;
+use actix_web::{
+    HttpResponse,
+    web::{self, Bytes},
+};
+use serde_json::Value;
+use std::sync::LazyLock;
 
 const JSON: &str = "application/json";
 const AFTER: Parameter = optional("after", "string", "what the page before said in `next`");
@@ -82,6 +26,17 @@ const fn optional(name: &'static str, kind: &'static str, description: &'static 
 
 const fn required(name: &'static str, kind: &'static str, description: &'static str) -> Parameter {
     Parameter { required: true, ..optional(name, kind, description) }
+}
+
+/// The OpenAPI document of all routes.
+pub fn document() -> Value {
+    openapi::document(ROUTES)
+}
+
+async fn show_document() -> Result<HttpResponse, ApiError> {
+    // Made once: whoever asks has it without work.
+    static DOCUMENT: LazyLock<Bytes> = LazyLock::new(|| document().to_string().into());
+    Ok(HttpResponse::Ok().content_type("application/json").body(DOCUMENT.clone()))
 }
 
 macro_rules! routes {
@@ -120,7 +75,7 @@ routes! {
             200 &[("application/x-ndjson", ""), ("application/vnd.chancery.submissions", "")]
         ], submissions::open;
     Get "/v1/openapi.json" "openapi", "This document", needs "nothing",
-        query &[], body &[], answers [200 &[(JSON, "Record")]], openapi::show;
+        query &[], body &[], answers [200 &[(JSON, "Record")]], show_document;
     Get "/v1/schemas/transaction" "transactionSchema", "The JSON Schema of transactions and of all actions",
         needs "nothing", query &[], body &[], answers [200 &[("application/schema+json", "Record")]],
         openapi::transaction_schema;

@@ -1,93 +1,15 @@
 //! Schemas of the OpenAPI document. The forms themselves are `client`'s; a test in this file holds the two together.
 
+mod forms;
 mod governance;
 mod streams;
 
+pub(super) use forms::{address, hash, height, label, version};
+use forms::{amount, body, class, hex, list, list_of, named, number, number_to, object, or_null, text, time};
 use ledger_classes::limits::{
     CERTIFICATE_BYTES_MAX, GRANTS_MAX, ORGANIZATIONS_MAX, PAYLOAD_BYTES_MAX, SIGNATURES_MAX, TITLE_BYTES_MAX,
 };
 use serde_json::{Value, json};
-
-fn text() -> Value {
-    json!({ "type": "string" })
-}
-
-fn number() -> Value {
-    json!({ "type": "integer", "minimum": 0 })
-}
-
-fn number_to(most: u64) -> Value {
-    json!({ "type": "integer", "minimum": 0, "maximum": most })
-}
-
-/// Base units, below 2^128.
-fn amount() -> Value {
-    json!({ "type": "string", "pattern": "^[0-9]{1,39}$" })
-}
-
-fn hex() -> Value {
-    json!({ "type": "string", "pattern": "^([0-9a-f]{2})*$" })
-}
-
-fn time() -> Value {
-    json!({ "type": "string", "format": "date-time" })
-}
-
-fn class() -> Value {
-    json!({ "enum": ["assets", "contracts", "apps", "logs"] })
-}
-
-/// 32 bytes.
-pub(super) fn hash() -> Value {
-    json!({ "type": "string", "pattern": "^[0-9a-f]{64}$" })
-}
-
-/// A block's number.
-pub(super) fn height() -> Value {
-    number_to(u64::MAX)
-}
-
-/// The name of an asset, an item, a contract, …
-pub(super) fn label() -> Value {
-    json!({ "type": "string", "pattern": "^[a-z0-9-]{1,64}$" })
-}
-
-/// The version of an application.
-pub(super) fn version() -> Value {
-    json!({ "type": "string", "pattern": "^[a-zA-Z0-9.+-]{1,64}$" })
-}
-
-/// An account, as it may be asked for: in lower case. Answers may show the digits in another case.
-pub(super) fn address() -> Value {
-    // As it is shown, with its checksum in the case of its letters (EIP-55), or in lower case.
-    json!({ "type": "string", "pattern": "^0x[0-9a-fA-F]{40}$" })
-}
-
-fn or_null(schema: Value) -> Value {
-    json!({ "anyOf": [schema, { "type": "null" }] })
-}
-
-fn list(of: Value) -> Value {
-    json!({ "type": "array", "items": of })
-}
-
-fn list_of(of: Value, least: usize, most: usize) -> Value {
-    json!({ "type": "array", "items": of, "minItems": least, "maxItems": most })
-}
-
-fn named(name: &str) -> Value {
-    json!({ "$ref": format!("#/components/schemas/{name}") })
-}
-
-/// What a peer answers; a later one may say more.
-fn object(properties: Value, required: &[&str]) -> Value {
-    json!({ "type": "object", "properties": properties, "required": required })
-}
-
-/// What a peer reads: it knows no other keys.
-fn body(properties: Value, required: &[&str]) -> Value {
-    json!({ "type": "object", "properties": properties, "required": required, "additionalProperties": false })
-}
 
 /// Every schema by name.
 pub(super) fn schemas() -> Value {

@@ -4,15 +4,13 @@
 
 use super::{
     answer::{Pieces, Slices, there},
-    blocks::{carries_act, decoded},
-    query::Failed,
+    carried::{carries_act, decoded},
+    reading::Failed,
 };
 use crate::{
-    api::{
-        budget::{Held, Purse, Use},
-        problem::{ApiError, Kind},
-    },
+    api::budget::{Held, Purse, Use},
     limits::{LINKS_AT_ONCE, PAGE_BYTES_MAX, SLICE_BYTES, SLICE_READ_BYTES},
+    problem::{ApiError, Kind},
 };
 use channel_actors::{CommittedBlock, Proven, Reader};
 use client::{
@@ -397,7 +395,8 @@ where
 mod tests {
     #![allow(clippy::unwrap_used)]
     use super::*;
-    use crate::api::budget::{Budget, Payer, Standing};
+    use crate::api::budget::{Budget, Payer};
+    use crate::net::standing::Standing;
     use channel_actors::Asker;
     use client::api::{BatchResult, Outcome, SubmissionStatus};
 

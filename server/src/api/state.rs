@@ -3,11 +3,9 @@
 use super::answer::{Source, in_json, streamed};
 use super::slices::StateSlices;
 use crate::{
-    api::{
-        context::PeerContext,
-        problem::{ApiError, Kind},
-    },
+    api::context::PeerContext,
     net::caller::Caller,
+    problem::{ApiError, Kind},
 };
 use actix_web::{
     HttpResponse,

@@ -7,13 +7,13 @@ use super::{
 use crate::{
     api::{
         access::{self, Visible},
-        budget::Standing,
         context::PeerContext,
-        problem::ApiError,
     },
     clock,
     duties::{Duty, Obstacle},
+    net::standing::Standing,
     net::{caller::Caller, places::Places},
+    problem::ApiError,
     telemetry::log_lines::LogLines,
 };
 use actix_web::{HttpResponse, web::Data};

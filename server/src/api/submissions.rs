@@ -8,21 +8,21 @@
 
 use super::{
     body,
+    media::preferred,
     query::unavailable,
-    service::preferred,
     transactions::{Answered, answered, binary, outcome},
 };
 use crate::{
     api::{
         access::{forbidden, may_post, rights_on},
         context::{PeerContext, draining},
-        problem::{ApiError, Kind},
     },
     limits::{
         CHUNK_BYTES_MAX, COMMIT_WAIT, FRAMES_INLINE_MAX, JSON_BODY_BYTES_MAX, KEEP_ALIVE, RETRY_AFTER_MS, STREAM_BYTES,
         STREAM_CREDITS, STREAM_ITEM_BYTES, STREAM_LOOK, STREAM_OUTCOMES_BYTES_MAX,
     },
     net::{caller::Caller, places::Place},
+    problem::{ApiError, Kind},
 };
 use actix_web::{
     Error, HttpRequest, HttpResponse,
@@ -429,7 +429,7 @@ impl Submissions {
         loop {
             let (rights, answer) = (self.rights, Answered::Committed(id, receipt.clone()));
             let line = self.channel.encode(move || line(whose, answer, rights)).await;
-            let line = line.map_err(super::query::not_readable)?;
+            let line = line.map_err(super::reading::not_readable)?;
             self.judged().await?;
             if self.rights == rights {
                 return Ok(line);

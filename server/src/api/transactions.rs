@@ -4,23 +4,19 @@
 use super::{
     answer::{Pieces, Slices, Source, found, in_json, made, sent, streamed},
     body,
+    media::{negotiated, preferred},
     parameters::Query,
     query::hash,
-    service::{negotiated, preferred},
     slices::{Outcomes, ProofSlices},
 };
 use crate::{
-    api::{
-        access::Visible,
-        budget::Use,
-        context::PeerContext,
-        problem::{ApiError, Kind},
-    },
+    api::{access::Visible, budget::Use, context::PeerContext},
     limits::{
         BATCH_ENVELOPES_MAX, BATCH_SLICE, COMMIT_WAIT, FRAMES_INLINE_MAX, JSON_BODY_BYTES_MAX,
         OUTCOMES_INLINE_BYTES_MAX, OUTCOMES_INLINE_MAX, RETRY_AFTER_MS,
     },
     net::caller::Caller,
+    problem::{ApiError, Kind},
 };
 use actix_web::{
     HttpRequest, HttpResponse, HttpResponseBuilder,

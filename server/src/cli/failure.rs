@@ -3,8 +3,8 @@
 //! 0 done, 1 refused with a reason, 2 usage, 3 unavailable. What the caller can mend (options, files, the profile) is
 //! usage; what the peer, the ledger or a proof says no to is refused; what may work later is unavailable.
 
-use super::amounts::told_in;
-use super::output::clean;
+use super::clean::clean;
+use super::reasons::told_in;
 use client::admit::AdmitError;
 use client::api::Problem;
 use client::connection::{OpenError, RequestError};

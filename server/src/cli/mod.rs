@@ -1,10 +1,11 @@
 //! The command line: `Cli` parses, [`main`] dispatches and maps every end to an exit code, here and nowhere else.
 //!
 //! A file per command family. Commands that talk to a peer use the SDK and nothing of the server, get a
-//! `session::Session` and run in `with_session`; commands that need none (keys, offline checks, and those that run
+//! `session::Session` and run in `session::with_session`; commands that need none (keys, offline checks, and those that run
 //! a peer) are plain functions of their arguments and the [`Output`].
 
 mod account;
+mod acting;
 mod amounts;
 mod app;
 mod asset;
@@ -12,6 +13,7 @@ mod backup;
 mod block;
 mod ca;
 mod channel;
+mod clean;
 mod contract;
 mod demo;
 mod failure;
@@ -22,6 +24,7 @@ mod output;
 mod participant;
 mod payees;
 mod progress;
+mod reasons;
 mod serve;
 mod session;
 mod status;
@@ -36,7 +39,7 @@ pub use session::Global;
 
 use crate::setup::config::unknown_variables;
 use clap::{CommandFactory as _, FromArgMatches as _, Parser, Subcommand};
-use session::Session;
+use session::with_session;
 use std::collections::BTreeSet;
 use std::io::Write as _;
 use std::process::ExitCode;
@@ -274,7 +277,7 @@ fn run(cli: Cli) -> Result<(), Failure> {
     let output = Output { json: global.json };
     match command {
         Command::Init(command) => command.run(output),
-        Command::Serve(command) => command.run(output),
+        Command::Serve(command) => command.run(&variables(), output),
         Command::Ca(command) => command.run(&global, output),
         Command::Demo(command) => command.run(output),
         Command::Key(command) => command.run(&global, output),
@@ -293,16 +296,6 @@ fn run(cli: Cli) -> Result<(), Failure> {
         Command::Watch(command) => with_session(&global, async |session| command.run(session).await),
         Command::Status(command) => with_session(&global, async |session| command.run(session).await),
     }
-}
-
-/// Opens the profile and runs a client command on a runtime of its own: one thread is enough for one caller.
-fn with_session(global: &Global, command: impl AsyncFnOnce(&Session) -> Result<(), Failure>) -> Result<(), Failure> {
-    let session = Session::open(global)?;
-    let runtime = tokio::runtime::Builder::new_current_thread()
-        .enable_all()
-        .build()
-        .map_err(|error| Failure::unavailable(error.to_string()))?;
-    runtime.block_on(command(&session))
 }
 
 #[cfg(test)]

@@ -11,7 +11,7 @@ use crate::{
 use channel_actors::runtime::tasks::Tasks;
 use clap::Args;
 use serde_json::json;
-use std::{path::PathBuf, sync::Arc};
+use std::{collections::BTreeSet, path::PathBuf, sync::Arc};
 
 /// Run the peer in a directory that `chancery init` made; SIGTERM drains, SIGHUP reads again what can be
 #[derive(Args, Debug)]
@@ -33,8 +33,8 @@ pub(super) struct Serve {
 }
 
 impl Serve {
-    /// Runs the command.
-    pub(super) fn run(self, output: Output) -> Result<(), Failure> {
+    /// Runs the command. `variables` are those that commands read.
+    pub(super) fn run(self, variables: &BTreeSet<String>, output: Output) -> Result<(), Failure> {
         let config = Config::load(&self.dir).map_err(|error| Failure::usage(in_full(&error)))?;
         if !self.dir.join(&config.certificate_dir).exists() {
             return Err(Failure::usage(format!(
@@ -45,7 +45,7 @@ impl Serve {
         }
         let tasks = Tasks::default();
         let logs = logging::start(&config.log, &tasks).map_err(|error| Failure::usage(in_full(&error)))?;
-        for remark in Config::remarks(&self.dir, &super::variables()) {
+        for remark in Config::remarks(&self.dir, variables) {
             tracing::warn!("{remark}");
         }
         let logs = Arc::new(logs);

@@ -5,9 +5,8 @@ use super::ca::in_full;
 use super::failure::Failure;
 use super::output::{Output, clean, pairs};
 use super::progress::Progress;
-use crate::{identity::certificate_paths::ParticipantPaths, setup::config::Config};
-use channel_actors::block::folder::BlockReader;
-use channel_actors::block::verify_offline::{AuditReport, audit, audit_blocks};
+use crate::{certificates::paths::ParticipantPaths, setup::config::Config};
+use channel_actors::block::verify_offline::audit;
 use channel_actors::lock_directory;
 use clap::Args;
 use client::verify::{AnyProof, Proven, ProvenState, read_any_proof, verify_proof, verify_state_proof};
@@ -16,6 +15,7 @@ use ledger_classes::primitives::identity::is_label;
 use serde_json::json;
 use std::path::{Path, PathBuf};
 
+mod blocks;
 mod histories;
 
 /// Check a proof, a channel's blocks, a backup or a peer's directory, without trusting whoever made it
@@ -139,24 +139,9 @@ fn ledger(dir: &Path, only: Option<&str>, output: Output) -> Result<(), Failure>
     if broken.is_empty() { Ok(()) } else { Err(Failure::Reported) }
 }
 
-/// Checks the blocks of a folder.
-fn checked(folder: &Path, known: Option<Hash>, output: Output) -> Result<AuditReport, Failure> {
-    let blocks = BlockReader::open(folder).map_err(|error| Failure::usage(in_full(&error)))?;
-    let is = blocks.kept().channel;
-    if let Some(known) = known.filter(|known| *known != is) {
-        return Err(Failure::refused(format!("these are blocks of the channel {is}, not of {known}")));
-    }
-    let mut progress = Progress::new(output);
-    let name = blocks.kept().name.clone();
-    let audited: Result<AuditReport, channel_actors::ChannelError> =
-        audit_blocks(blocks, &ParticipantPaths, |done, of| progress.show(&name, done, of));
-    drop(progress);
-    audited.map_err(|error| Failure::refused(format!("{}: NOT SOUND: {}", folder.display(), in_full(&error))))
-}
-
 /// Verifies a folder of blocks. Without an id it shows the one that they are of.
 fn fetched(folder: &Path, known: Option<Hash>, output: Output) -> Result<(), Failure> {
-    let report = checked(folder, known, output)?;
+    let report = blocks::checked(folder, known, output)?;
     let about = match known {
         Some(_) => "The blocks are those of the channel that was asked for.",
         None => "The blocks are sound in themselves. Compare the channel's id with one from a source that you trust.",

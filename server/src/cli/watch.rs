@@ -3,8 +3,8 @@
 
 use super::amounts::Units;
 use super::failure::Failure;
-use super::output::{clean, note};
-use super::session::{About, Session, fields, read_file};
+use super::output::{clean, fields, note};
+use super::session::{About, Session, read_file};
 use super::values::ValueError;
 use clap::Args;
 use client::api::Problem;

@@ -36,9 +36,8 @@ use futures_util::{FutureExt as _, StreamExt as _, future::OptionFuture, stream:
 use ledger_classes::keys::SigningKey;
 use ledger_classes::primitives::causes::in_one_line;
 use ledger_classes::primitives::hash::Hash;
-use pki::KeyId;
 use posting::{Poster, Stepped};
-use source::Source;
+use source::{Proven, Source};
 use std::{
     collections::{HashMap, HashSet, VecDeque},
     convert::Infallible,
@@ -47,15 +46,6 @@ use std::{
     time::{Duration, Instant},
 };
 use tokio::sync::watch;
-
-/// What is proven, and by whom: for who looks at CRLs.
-#[derive(Clone, Debug, Default)]
-struct Proven {
-    /// Keys of the CAs whose folder is here.
-    own: HashSet<KeyId>,
-    /// What has an answer, as it is named.
-    names: HashSet<Arc<str>>,
-}
 
 /// Posts revocations until the peer stops.
 pub(crate) async fn spread(

@@ -1,5 +1,4 @@
-//! Who this peer is, whom it trusts, and what it answers the ledger about certificates.
+//! Who this peer is, and whom it trusts.
 
-pub mod certificate_paths;
 pub(crate) mod stamp;
 pub mod trust;

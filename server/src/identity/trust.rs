@@ -7,27 +7,31 @@
 //! nothing of what is in force. Each is said in the log, and counted.
 
 mod answers;
+mod brought;
+mod crl_set;
 mod crls;
 mod door;
 mod files;
 
 use crate::{
-    api::access,
+    certificates::authority_keys::key_of,
     clock,
     identity::stamp::Stamp,
     limits::{NOTED_WAIT, OWN_CERTIFICATE_LOOK, SHORT_CRL_BYTES_MAX},
     memory::Parts,
     setup::config::Config,
 };
-pub use answers::{AnswerError, BroughtAnswer, BroughtAnswers};
+pub use answers::AnswerError;
 use arc_swap::ArcSwap;
+pub use brought::{BroughtAnswer, BroughtAnswers};
 use ca::{
     CertificateFolder, KeyPair, Keyring, Successor,
     holder::{credentials::CredentialsError, own_certificate::OwnCertificate},
     office::{folder::FolderError, publication::read_ocsp_answer},
 };
-pub use crls::{Crl, CrlSet};
-use crls::{Written, install};
+pub use crl_set::{Crl, CrlSet};
+use crl_set::{Written, install};
+pub use crls::LearnError;
 use files::TrustFiles;
 use ledger_classes::primitives::causes::in_one_line;
 use ledger_classes::primitives::hash::{Hash, HexBytes};
@@ -36,8 +40,8 @@ use pki::{
     AuthorityScope, KeyId, LeafClaims, RevocationPolicy, TrustStore, Usage,
     trust::{
         bundle::TrustBundle,
-        files::{CertificateFileError, TrustFile, read_certificates},
-        revocation::{RevocationError, RevocationSet},
+        files::{TrustFile, read_certificates},
+        revocation::RevocationSet,
         store::acceptable,
         validation::PathError,
     },
@@ -71,17 +75,6 @@ pub enum IdentityError {
     /// Nobody would accept the new certificate, while the old one is good.
     #[error("the new certificate would not be accepted")]
     NotAccepted(#[source] PathError),
-}
-
-/// Why a CRL is not learned.
-#[derive(Debug, thiserror::Error)]
-pub enum LearnError {
-    /// It is not one of a CA that is trusted here, or older than the one in force.
-    #[error("the CRL is not taken")]
-    Refused(#[from] RevocationError),
-    /// It is in force, but not on disk.
-    #[error("the CRL is in force, but cannot be kept")]
-    Kept(#[from] CertificateFileError),
 }
 
 /// What was looked at last.
@@ -238,7 +231,7 @@ impl Trust {
 
     /// The key of the CA that issued the peer's own certificate, if its path tells.
     pub fn own_issuer(&self) -> Option<KeyId> {
-        self.own_path.load().path.get(1).and_then(|der| access::key_of(der))
+        self.own_path.load().path.get(1).and_then(|der| key_of(der))
     }
 
     /// Who this peer is.

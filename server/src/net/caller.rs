@@ -2,14 +2,16 @@
 //! more to learn the identity, and again whenever trust changes: revoked means out on live connections too.
 
 use crate::{
-    api::problem::{ApiError, Kind},
+    certificates::paths::certified,
     clock,
-    identity::{certificate_paths::certified, trust::Trust},
+    identity::trust::Trust,
     limits::CERTIFICATE_RECHECK_MS,
     net::{
+        address::place,
         deadlines::{Answering, Pace, Paced},
         places::Who,
     },
+    problem::{ApiError, Kind},
     telemetry::metrics::ConnectionGuard,
 };
 use actix_web::rt::net::TcpStream;
@@ -22,7 +24,7 @@ use ledger_classes::primitives::time::Time;
 use ledger_classes::state::participant::CertifiedIdentity;
 use pki::{KeyId, Usage, VerifiedCertificate, trust::validation::PathError};
 use std::{
-    net::{IpAddr, Ipv6Addr},
+    net::IpAddr,
     rc::Rc,
     sync::{
         Arc,
@@ -151,17 +153,6 @@ impl Connection {
     }
 }
 
-/// An IPv4 address; of an IPv6 one the first 64 bits, because whoever has one has all of these (RFC 6177 §2).
-pub fn place(address: IpAddr) -> String {
-    match address.to_canonical() {
-        IpAddr::V4(address) => address.to_string(),
-        IpAddr::V6(address) => {
-            let prefix = u128::from(address) >> 64 << 64;
-            format!("{}/64", Ipv6Addr::from(prefix))
-        }
-    }
-}
-
 /// Who makes a request. Anonymous, or the holder of a certificate that was good when the request began.
 #[derive(Clone, Debug, Default)]
 pub struct Caller {
@@ -264,23 +255,5 @@ impl Caller {
         let looks = Arc::clone(trust);
         blocking(move || looks.poll()).await;
         self.check(trust).err().unwrap_or(refusal)
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    #![allow(clippy::unwrap_used)]
-    use super::*;
-
-    #[test]
-    fn who_has_a_network_is_one_caller() {
-        for (address, expected) in [
-            ("192.0.2.7", "192.0.2.7"),
-            ("::ffff:192.0.2.7", "192.0.2.7"),
-            ("2001:db8:1:2:3:4:5:6", "2001:db8:1:2::/64"),
-            ("2001:db8:1:2::1", "2001:db8:1:2::/64"),
-        ] {
-            assert_eq!(place(address.parse().unwrap()), expected);
-        }
     }
 }

@@ -14,6 +14,7 @@
 use crate::{
     limits::{ANSWER_GRACE, ANSWER_TIME_MAX},
     setup::config::Limits,
+    telemetry::cut::Cut,
 };
 use actix_web::{
     body::{BodySize, BoxBody, MessageBody},
@@ -31,31 +32,6 @@ use tokio::{
     io::{AsyncRead, AsyncWrite, ReadBuf},
     time::{Instant, Sleep, sleep_until},
 };
-
-/// Why an answer was ended before its end.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-pub enum Cut {
-    /// Its reader took less than the least pace.
-    Pace,
-    /// It took too long as a whole.
-    Time,
-    /// It lasts, and its reader took nothing at all.
-    Stalled,
-}
-
-impl Cut {
-    /// All.
-    pub const ALL: [Self; 3] = [Self::Pace, Self::Time, Self::Stalled];
-
-    /// Its name in metrics.
-    pub const fn word(self) -> &'static str {
-        match self {
-            Self::Pace => "pace",
-            Self::Time => "time",
-            Self::Stalled => "stalled",
-        }
-    }
-}
 
 /// What a connection is doing, and since when.
 pub struct Pace {

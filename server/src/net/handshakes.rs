@@ -4,7 +4,7 @@
 
 use crate::{
     limits::{HANDSHAKES_MAX, HANDSHAKES_OF_ONE},
-    net::caller::place,
+    net::address::place,
 };
 use std::{
     collections::{BTreeMap, BTreeSet, HashMap},

@@ -1,9 +1,10 @@
-//! Connections: listened for, limited in number and time, secured, and read as HTTP; and who is at their other end.
+//! Connections: limited in number and time, secured, and read as HTTP; and who is at their other end.
 
+pub mod address;
 pub mod caller;
 pub mod deadlines;
 pub(crate) mod file_limits;
 pub mod handshakes;
-pub(crate) mod listener;
 pub mod places;
+pub mod standing;
 pub(crate) mod wire;

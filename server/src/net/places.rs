@@ -7,15 +7,12 @@
 //! connection, a subscription, a byte of a body.
 
 use crate::{
-    api::{
-        access::administers,
-        budget::Standing,
-        context::PeerContext,
-        problem::{ApiError, Kind},
-    },
     limits::{PLACES_FOR_ADMINISTRATORS, PLACES_OF_ONE, PLACES_OF_STRANGERS, RETRY_AFTER_MS},
-    net::caller::{Caller, place},
+    net::address::place,
+    net::standing::Standing,
+    problem::{ApiError, Kind},
 };
+use ledger_classes::primitives::identity::Identity;
 use std::{
     collections::HashMap,
     net::SocketAddr,
@@ -36,17 +33,11 @@ pub struct Who {
 }
 
 impl Who {
-    /// Whoever made a connection.
-    pub fn of(context: &PeerContext, caller: &Caller, address: Option<SocketAddr>) -> Self {
-        match caller.identity() {
-            Some(identity) => {
-                let acts = administers(&context.registry, context.asking(caller));
-                let standing = if acts { Standing::Administrator } else { Standing::Member };
-                let organization = (!acts).then(|| identity.organization().into());
-                Self { standing, name: identity.to_string().into(), organization }
-            }
-            None => Self::stranger(address),
-        }
+    /// The holder of a certificate, who `acts` as an administrator of this peer or does not.
+    pub fn certified(identity: &Identity, acts: bool) -> Self {
+        let standing = if acts { Standing::Administrator } else { Standing::Member };
+        let organization = (!acts).then(|| identity.organization().into());
+        Self { standing, name: identity.to_string().into(), organization }
     }
 
     /// Somebody without a certificate.

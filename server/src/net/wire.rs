@@ -7,10 +7,10 @@
 //! for all of a thread: bodies that were refused take no processor from others.
 
 use crate::{
-    api::problem::{ApiError, Kind, MEDIA_TYPE},
     clock,
     limits::{HEAD_BYTES_MAX, HEADER_LINES_MAX, LINGER, LINGER_BYTES, LINGER_PAUSE},
     net::{caller::Tls, deadlines::Paced},
+    problem::{ApiError, Kind, MEDIA_TYPE},
 };
 use actix_http::{BoxedPayloadStream, ConnectionType, Payload, Request, error::PayloadError};
 use actix_server::GracefulShutdownSignal;

@@ -2,8 +2,8 @@
 //! profile, and the genesis configuration of `main`. The directory appears whole or not at all.
 
 use crate::{
+    certificates::paths::ParticipantPaths,
     clock,
-    identity::certificate_paths::ParticipantPaths,
     setup::{
         config::{Config, FILE},
         operator,

@@ -1,21 +1,7 @@
-//! What a peer counts. `monitor.rs` tells it to Prometheus.
+//! What a peer counts. `peer/monitor.rs` tells it to Prometheus.
 
-use crate::{
-    api::{
-        budget::{Standing, Use},
-        context::PeerContext,
-    },
-    clock,
-    duties::Duty,
-    limits::CONNECTION_BYTES,
-    net::deadlines::Cut,
-    telemetry::{log_lines::LogLines, process_metrics::ProcessMetrics},
-};
+use crate::telemetry::{cut::Cut, process_metrics::ProcessMetrics};
 use ca::office::expiry::{Expiring, Expiry};
-use channel_actors::{
-    LifeCycle,
-    store::{DiskTrouble, DiskUse},
-};
 use ledger_classes::primitives::identity::Identity;
 use ledger_classes::primitives::time::Time;
 use prometheus_client::{
@@ -54,8 +40,8 @@ struct RouteLabels {
 }
 
 #[derive(Clone, Debug, Hash, PartialEq, Eq, EncodeLabelSet)]
-struct ChannelLabels {
-    channel: String,
+pub(crate) struct ChannelLabels {
+    pub(crate) channel: String,
 }
 
 #[derive(Clone, Debug, Hash, PartialEq, Eq, EncodeLabelSet)]
@@ -71,19 +57,19 @@ struct ExpiryLabels {
 }
 
 #[derive(Clone, Debug, Hash, PartialEq, Eq, EncodeLabelSet)]
-struct AuthorityLabels {
-    authority: String,
+pub(crate) struct AuthorityLabels {
+    pub(crate) authority: String,
 }
 
 #[derive(Clone, Debug, Hash, PartialEq, Eq, EncodeLabelSet)]
-struct DutyLabels {
-    channel: String,
-    duty: &'static str,
+pub(crate) struct DutyLabels {
+    pub(crate) channel: String,
+    pub(crate) duty: &'static str,
 }
 
 #[derive(Clone, Debug, Hash, PartialEq, Eq, EncodeLabelSet)]
-struct UseLabels {
-    r#use: &'static str,
+pub(crate) struct UseLabels {
+    pub(crate) r#use: &'static str,
 }
 
 #[derive(Clone, Debug, Hash, PartialEq, Eq, EncodeLabelSet)]
@@ -92,19 +78,19 @@ struct CutLabels {
 }
 
 #[derive(Clone, Debug, Hash, PartialEq, Eq, EncodeLabelSet)]
-struct TaskLabels {
-    task: String,
+pub(crate) struct TaskLabels {
+    pub(crate) task: String,
 }
 
 #[derive(Clone, Debug, Hash, PartialEq, Eq, EncodeLabelSet)]
-struct PlacesLabels {
-    places: &'static str,
+pub(crate) struct PlacesLabels {
+    pub(crate) places: &'static str,
 }
 
 #[derive(Clone, Debug, Hash, PartialEq, Eq, EncodeLabelSet)]
-struct TakenLabels {
-    places: &'static str,
-    caller: &'static str,
+pub(crate) struct TakenLabels {
+    pub(crate) places: &'static str,
+    pub(crate) caller: &'static str,
 }
 
 type Seconds = Family<RouteLabels, Histogram, fn() -> Histogram>;
@@ -126,40 +112,40 @@ pub struct PeerMetrics {
     clock_jumps: Counter,
     handshakes_refused: Counter,
     process: ProcessMetrics,
-    task_restarts: Family<TaskLabels, Counter>,
-    log_lines_lost: Counter,
-    memory_refused: Family<UseLabels, Counter>,
-    places_refused: Family<TakenLabels, Counter>,
+    pub(crate) task_restarts: Family<TaskLabels, Counter>,
+    pub(crate) log_lines_lost: Counter,
+    pub(crate) memory_refused: Family<UseLabels, Counter>,
+    pub(crate) places_refused: Family<TakenLabels, Counter>,
     answers_cut: Family<CutLabels, Counter>,
     streams_ended: Family<CutLabels, Counter>,
-    gauges: Gauges,
+    pub(crate) gauges: Gauges,
 }
 
 #[derive(Clone, Debug, Default)]
-struct Gauges {
-    connections: Gauge,
+pub(crate) struct Gauges {
+    pub(crate) connections: Gauge,
     expiry: Family<ExpiryLabels, Gauge>,
-    crl_issue: Family<AuthorityLabels, Gauge>,
-    certificate_accepted: Gauge,
-    halted: Family<ChannelLabels, Gauge>,
-    serving: Family<ChannelLabels, Gauge>,
-    queue_bytes: Family<ChannelLabels, Gauge>,
-    disk_bytes: Family<ChannelLabels, Gauge>,
-    disk_waiting: Family<ChannelLabels, Gauge>,
-    disk_max: Family<ChannelLabels, Gauge>,
-    time_ahead: Family<ChannelLabels, Gauge>,
-    subscriber_lag: Family<ChannelLabels, Gauge>,
-    fenced: Gauge,
-    disk_writable: Gauge,
-    disk_free_bytes: Gauge,
-    memory_budget_bytes: Gauge,
-    memory_held_bytes: Family<UseLabels, Gauge>,
-    task_running: Family<TaskLabels, Gauge>,
-    obstacles: Family<DutyLabels, Gauge>,
-    waiting: Family<DutyLabels, Gauge>,
-    places: Family<PlacesLabels, Gauge>,
-    places_taken: Family<TakenLabels, Gauge>,
-    memory_max: Gauge,
+    pub(crate) crl_issue: Family<AuthorityLabels, Gauge>,
+    pub(crate) certificate_accepted: Gauge,
+    pub(crate) halted: Family<ChannelLabels, Gauge>,
+    pub(crate) serving: Family<ChannelLabels, Gauge>,
+    pub(crate) queue_bytes: Family<ChannelLabels, Gauge>,
+    pub(crate) disk_bytes: Family<ChannelLabels, Gauge>,
+    pub(crate) disk_waiting: Family<ChannelLabels, Gauge>,
+    pub(crate) disk_max: Family<ChannelLabels, Gauge>,
+    pub(crate) time_ahead: Family<ChannelLabels, Gauge>,
+    pub(crate) subscriber_lag: Family<ChannelLabels, Gauge>,
+    pub(crate) fenced: Gauge,
+    pub(crate) disk_writable: Gauge,
+    pub(crate) disk_free_bytes: Gauge,
+    pub(crate) memory_budget_bytes: Gauge,
+    pub(crate) memory_held_bytes: Family<UseLabels, Gauge>,
+    pub(crate) task_running: Family<TaskLabels, Gauge>,
+    pub(crate) obstacles: Family<DutyLabels, Gauge>,
+    pub(crate) waiting: Family<DutyLabels, Gauge>,
+    pub(crate) places: Family<PlacesLabels, Gauge>,
+    pub(crate) places_taken: Family<TakenLabels, Gauge>,
+    pub(crate) memory_max: Gauge,
 }
 
 #[derive(Debug)]
@@ -355,6 +341,26 @@ impl PeerMetrics {
         SubscriptionGuard { metrics: Arc::clone(self), number }
     }
 
+    /// How far the slowest subscription of each channel is.
+    pub(crate) fn slowest(&self) -> BTreeMap<String, u64> {
+        let mut slowest: BTreeMap<String, u64> = BTreeMap::new();
+        for subscriber in self.subscriptions.lock().unwrap_or_else(PoisonError::into_inner).values() {
+            let height = subscriber.height.load(Ordering::Relaxed);
+            slowest.entry(subscriber.channel.clone()).and_modify(|least| *least = height.min(*least)).or_insert(height);
+        }
+        slowest
+    }
+
+    /// Everything as text, as it was counted and set.
+    pub(crate) fn text(&self) -> String {
+        let mut text = String::new();
+        // Writing to a string does not fail.
+        encode_registry(&mut text, &self.registry.lock().unwrap_or_else(PoisonError::into_inner)).unwrap_or_default();
+        self.process.expose(&mut text);
+        encode_eof(&mut text).unwrap_or_default();
+        text
+    }
+
     /// When things end: of the members' certificates only the first, since there may be thousands.
     pub fn expiries(&self, own: &Identity, expiries: &[Expiry]) {
         self.gauges.expiry.clear();
@@ -376,114 +382,10 @@ impl PeerMetrics {
             }
         }
     }
-
-    /// Everything as text, with gauges read at this moment.
-    pub fn expose(&self, context: &PeerContext) -> String {
-        let PeerContext { registry, trust, .. } = context;
-        let now = clock::now();
-        let signed = |value: u64| i64::try_from(value).unwrap_or(i64::MAX);
-        self.gauges.connections.set(signed(self.connections()));
-        self.gauges.certificate_accepted.set(i64::from(trust.standing().is_ok()));
-        for (authority, (this_update, _)) in trust.crl_updates() {
-            self.gauges.crl_issue.get_or_create(&AuthorityLabels { authority }).set(seconds_of(this_update));
-        }
-        self.gauges.fenced.set(i64::from(registry.disk().trouble() == Some(DiskTrouble::Fenced)));
-        self.gauges.disk_writable.set(i64::from(registry.disk().trouble().is_none()));
-        self.gauges.disk_free_bytes.set(signed(registry.disk().free().unwrap_or_default()));
-        let bytes = |bytes: usize| i64::try_from(bytes).unwrap_or(i64::MAX);
-        self.gauges.memory_budget_bytes.set(bytes(context.budget.most()));
-        for what in Use::ALL {
-            let labels = UseLabels { r#use: what.word() };
-            self.gauges.memory_held_bytes.get_or_create(&labels).set(bytes(context.budget.used(what)));
-            let refused = context.budget.refused(what);
-            self.memory_refused.get_or_create(&labels).inner().store(refused, Ordering::Relaxed);
-        }
-        let bodies = Standing::ALL.map(|standing| context.places.bodies.taken(standing)).iter().sum();
-        let connections: usize = Standing::ALL.map(|standing| context.places.connections.taken(standing)).iter().sum();
-        let memory = registry.memory();
-        for (word, held) in [
-            ("bodies", bodies),
-            ("connections", connections * CONNECTION_BYTES),
-            ("subscriptions", context.unsent.load(Ordering::Relaxed)),
-            ("in_flight", memory.in_flight.held()),
-            ("blocks", memory.blocks.held()),
-            ("store_caches", memory.stores.caches.held()),
-            ("store_writes", memory.stores.writes.held()),
-        ] {
-            self.gauges.memory_held_bytes.get_or_create(&UseLabels { r#use: word }).set(bytes(held));
-        }
-        for task in context.tasks.list() {
-            let labels = TaskLabels { task: task.name.into() };
-            self.gauges.task_running.get_or_create(&labels).set(i64::from(task.running));
-            self.task_restarts.get_or_create(&labels).inner().store(task.restarts, Ordering::Relaxed);
-        }
-        let lost = context.log_lines.as_ref().map_or(0, LogLines::lost);
-        self.log_lines_lost.inner().store(lost, Ordering::Relaxed);
-        self.gauges.memory_max.set(i64::try_from(context.limits.memory_bytes_max).unwrap_or(i64::MAX));
-        self.count_places(context);
-        let mut slowest: BTreeMap<String, u64> = BTreeMap::new();
-        for subscriber in self.subscriptions.lock().unwrap_or_else(PoisonError::into_inner).values() {
-            let height = subscriber.height.load(Ordering::Relaxed);
-            slowest.entry(subscriber.channel.clone()).and_modify(|least| *least = height.min(*least)).or_insert(height);
-        }
-        // One whose making failed is no channel any more.
-        self.gauges.halted.clear();
-        for channel in registry.list() {
-            let labels = ChannelLabels { channel: channel.name().into() };
-            let (height, queue) = (channel.tip().height, channel.queue());
-            let lag = slowest.get(channel.name()).map_or(0, |least| height.saturating_sub(*least));
-            self.gauges.time_ahead.get_or_create(&labels).set(signed(channel.tip().time.millis_since(now) / 1000));
-            let state = channel.state();
-            let serving = i64::from(state == LifeCycle::Serving);
-            let halted = i64::from(matches!(state, LifeCycle::Halted { .. }));
-            self.gauges.halted.get_or_create(&labels).set(halted);
-            self.gauges.serving.get_or_create(&labels).set(serving);
-            for duty in Duty::ALL {
-                let of_duty = DutyLabels { channel: channel.name().into(), duty: duty.word() };
-                let count = context.duties.count(channel.name(), duty);
-                self.gauges.obstacles.get_or_create(&of_duty).set(i64::try_from(count).unwrap_or(i64::MAX));
-                let waiting = context.duties.waiting(channel.name(), duty);
-                self.gauges.waiting.get_or_create(&of_duty).set(signed(waiting));
-            }
-            let DiskUse { bytes, waiting, bytes_max } = channel.disk_use();
-            self.gauges.disk_bytes.get_or_create(&labels).set(signed(bytes));
-            self.gauges.disk_waiting.get_or_create(&labels).set(signed(waiting));
-            self.gauges.disk_max.get_or_create(&labels).set(signed(bytes_max));
-            self.gauges.queue_bytes.get_or_create(&labels).set(i64::from(queue.bytes));
-            self.gauges.subscriber_lag.get_or_create(&labels).set(signed(lag));
-        }
-        let mut text = String::new();
-        // Writing to a string does not fail.
-        encode_registry(&mut text, &self.registry.lock().unwrap_or_else(PoisonError::into_inner)).unwrap_or_default();
-        self.process.expose(&mut text);
-        encode_eof(&mut text).unwrap_or_default();
-        text
-    }
-}
-
-impl PeerMetrics {
-    /// Places as they are at this moment; of connections also those in their handshake, whoever they are.
-    fn count_places(&self, context: &PeerContext) {
-        let number = |count: usize| i64::try_from(count).unwrap_or(i64::MAX);
-        let set = |places, total, caller, taken, refused| {
-            self.gauges.places.get_or_create(&PlacesLabels { places }).set(number(total));
-            let labels = TakenLabels { places, caller };
-            self.gauges.places_taken.get_or_create(&labels).set(number(taken));
-            self.places_refused.get_or_create(&labels).inner().store(refused, Ordering::Relaxed);
-        };
-        for places in context.places.all() {
-            for standing in Standing::ALL {
-                let (taken, refused) = (places.taken(standing), places.refused(standing));
-                set(places.what(), places.total(), standing.word(), taken, refused);
-            }
-        }
-        let handshakes = &context.handshakes;
-        set("handshakes", handshakes.most(), "unknown", handshakes.standing(), handshakes.sent_away());
-    }
 }
 
 /// Unix time in seconds.
-fn seconds_of(time: Time) -> i64 {
+pub(crate) fn seconds_of(time: Time) -> i64 {
     i64::try_from(time.millis() / 1000).unwrap_or(i64::MAX)
 }
 

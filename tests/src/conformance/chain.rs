@@ -8,7 +8,7 @@ use ledger_classes::primitives::hash::Hash;
 use ledger_classes::state::tree::NoPages;
 use ledger_classes::state::view::MemoryState;
 use serde::Serialize;
-use server::identity::certificate_paths::ParticipantPaths;
+use server::certificates::paths::ParticipantPaths;
 use std::io;
 use std::io::{Read, Write};
 

@@ -26,7 +26,7 @@ use ledger_classes::state::keyspace;
 use ledger_classes::state::tree::{NoPages, StateTree};
 use ledger_classes::state::view::{MemoryState, Writes};
 use serde_json::Value;
-use server::identity::certificate_paths::ParticipantPaths;
+use server::certificates::paths::ParticipantPaths;
 use std::collections::{BTreeSet, HashSet};
 
 /// What is hidden from readers of logs, and what they guess at.

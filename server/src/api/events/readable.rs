@@ -2,11 +2,9 @@
 
 use super::super::frames;
 use crate::{
-    api::{
-        access::forbidden,
-        problem::{ApiError, Kind},
-    },
+    api::access::forbidden,
     limits::CLASS_FILTER_BYTES_MAX,
+    problem::{ApiError, Kind},
 };
 use ledger_classes::execution::logs::is_topic;
 use ledger_classes::formats::rights::{Class, Right, Rights};

@@ -1,6 +1,6 @@
 //! Schemas of lists that govern: participants, proposals, balances, an organization's certificates.
 
-use super::{body, object, or_null};
+use super::forms::{body, object, or_null};
 use serde_json::{Value, json};
 
 /// Every schema by name.

@@ -1,6 +1,6 @@
 //! Schemas of the items of a stream of submissions, each of which is a line.
 
-use super::{named, number, object};
+use super::forms::{named, number, object};
 use serde_json::{Value, json};
 
 /// Every schema by name.

@@ -3,7 +3,7 @@
 //! that names one, else by the auction or the loan that the document is about. What a contract of another code says is
 //! left as it is.
 
-use crate::cli::amounts::{Units, base_units};
+use crate::cli::amounts::base_units;
 use crate::cli::failure::Failure;
 use crate::cli::session::Session;
 use client::connection::RequestError;
@@ -29,7 +29,7 @@ const LENDING: &[&str] = &[
 
 /// A built-in contract.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(in crate::cli) enum Code {
+pub(super) enum Code {
     Auction,
     Lending,
     /// What an instance runs that is older than its contract: the ledger does not say any more.
@@ -55,7 +55,7 @@ impl Code {
 }
 
 /// Shows `change` every amount of a document, with its field and its asset as far as the document names it.
-fn visit(
+pub(super) fn visit(
     code: Code,
     document: &mut Value,
     around: Option<&str>,
@@ -138,7 +138,7 @@ impl Session {
 
     /// The asset that an auction, or a loan of a desk, is in; none if the instance does not say, as of a loan that is not
     /// there yet.
-    async fn asset_of(
+    pub(super) async fn asset_of(
         &self,
         channel: &str,
         instance: &str,
@@ -262,14 +262,14 @@ impl Session {
 
 /// What is known of an instance whose documents are shown.
 #[derive(Clone, Debug)]
-pub(in crate::cli) struct Instance {
-    code: Option<Code>,
+pub(super) struct Instance {
+    pub(super) code: Option<Code>,
     /// What an auction is in.
-    currency: Option<String>,
+    pub(super) currency: Option<String>,
 }
 
 impl Instance {
-    async fn ask(session: &Session, channel: &str, name: &str) -> Result<Self, RequestError> {
+    pub(super) async fn ask(session: &Session, channel: &str, name: &str) -> Result<Self, RequestError> {
         let code = session.code_of_instance(channel, name).await?;
         let currency = match code {
             Some(code @ Code::Auction) => session.asset_of(channel, name, code, None).await?,
@@ -280,71 +280,13 @@ impl Instance {
 }
 
 /// Marks what may be amounts, where nobody says which code has told them.
-fn in_base_units(document: &mut Value) {
+pub(super) fn in_base_units(document: &mut Value) {
     let _ = visit(Code::Older, document, None, &mut |_, value, _| {
         if let Some(amount) = value.as_str().and_then(|text| text.parse::<Amount>().ok()) {
             *value = format!("{amount} base units").into();
         }
         Ok(())
     });
-}
-
-impl Units {
-    /// Puts points into what an instance answers or tells. An amount whose asset is not known says that it is base units.
-    pub(in crate::cli) async fn put_points_of_instance(
-        &mut self,
-        session: &Session,
-        channel: &str,
-        name: &str,
-        document: &mut Value,
-    ) {
-        let instance = match self.instances.get(name) {
-            Some(instance) => instance.clone(),
-            None => match Instance::ask(session, channel, name).await {
-                Ok(instance) => {
-                    self.bound();
-                    self.instances.insert(name.to_owned(), instance.clone());
-                    instance
-                }
-                // Nothing of a failure is kept: the next document asks again.
-                Err(_) => Instance { code: Some(Code::Older), currency: None },
-            },
-        };
-        let Instance { code: Some(code), currency } = instance else { return };
-        if code == Code::Older {
-            in_base_units(document);
-            return;
-        }
-        let about = match (code, document["loan"].as_str()) {
-            (Code::Lending, Some(loan)) if document["asset"].is_null() => {
-                let key = (name.to_owned(), loan.to_owned());
-                match self.loans.get(&key) {
-                    Some(asset) => Some(asset.clone()),
-                    None => {
-                        let asset = session.asset_of(channel, name, code, Some(loan)).await.unwrap_or_default();
-                        self.bound();
-                        self.loans.extend(asset.clone().map(|asset| (key, asset)));
-                        asset
-                    }
-                }
-            }
-            _ => currency,
-        };
-        let mut assets = Vec::new();
-        let _ = visit(code, document, about.as_deref(), &mut |_, _, asset| {
-            assets.extend(asset.map(str::to_owned));
-            Ok(())
-        });
-        for asset in assets {
-            self.learn(session, channel, &asset).await;
-        }
-        let _ = visit(code, document, about.as_deref(), &mut |_, value, asset| {
-            if let Some(amount) = value.as_str().and_then(|text| text.parse::<Amount>().ok()) {
-                *value = self.show(asset.unwrap_or_default(), amount).into();
-            }
-            Ok(())
-        });
-    }
 }
 
 #[cfg(test)]

@@ -1,11 +1,10 @@
 //! Whether the authorities' index and the records on a channel agree.
 
-use super::Directory;
+use super::directory::Directory;
 use crate::cli::{
     failure::Failure,
     output::{Output, pairs},
-    session::{Global, Session},
-    with_session,
+    session::{Global, Session, with_session},
 };
 use ca::office::{
     audit_trail::{RecordedLine, read_index},
@@ -37,7 +36,7 @@ pub(super) struct Audit {
 
 impl From<DatabaseError> for Failure {
     fn from(error: DatabaseError) -> Self {
-        super::folder_failure(&error, &error)
+        super::directory::folder_failure(&error, &error)
     }
 }
 

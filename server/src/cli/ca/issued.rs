@@ -1,6 +1,6 @@
 //! Certificates that were issued: listed, shown, revoked.
 
-use super::Directory;
+use super::directory::Directory;
 use super::place::Place;
 use crate::{
     cli::{

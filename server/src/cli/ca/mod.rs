@@ -2,7 +2,10 @@
 //! without a peer; a running peer watches it and knows of a new CRL within a second. Without it, what an administrator of
 //! one organization may do is asked of the profile's peer, over HTTPS ([`place`]).
 
+mod algorithm;
 mod audit;
+mod change_passphrase;
+mod directory;
 mod issued;
 mod passphrase;
 mod pkcs11;
@@ -16,115 +19,34 @@ mod rollover;
 mod trust;
 
 use super::failure::Failure;
-use super::output::{Output, note, pairs, table, until, when};
+use super::output::{Output, pairs, table, until, when};
 use super::session::Global;
-use crate::setup::backup::incarnation_file;
 use crate::{
     clock,
+    limits::DAY_MS,
     register::issued_view,
-    setup::{config::Config, init, operator},
+    setup::{config::Config, init},
 };
-use ca::{
-    Cause, Keyring,
-    office::{
-        database::DatabaseError,
-        expiry::{Expiring, Expiry},
-        folder::{CertificateFolder, FolderError},
-        issuing::LeafOptions,
-    },
+use algorithm::Algorithm;
+use ca::office::{
+    expiry::{Expiring, Expiry},
+    folder::CertificateFolder,
+    issuing::LeafOptions,
 };
-use channel_actors::peer::fence;
-use clap::{Args, Subcommand, ValueEnum};
+use clap::{Args, Subcommand};
+use directory::Directory;
+pub(super) use directory::open_folder;
 pub(super) use ledger_classes::primitives::causes::in_one_line as in_full;
 use ledger_classes::primitives::identity::{Identity, Role};
 use ledger_classes::primitives::time::Time;
 pub(super) use passphrase::PassphraseFile;
 pub(super) use pkcs11::NewKey;
 use pki::{
-    AlternativeName, KeyAlgorithm, Serial,
+    AlternativeName, Serial,
     x509::ocsp::{self, verify_answer},
 };
 use serde_json::json;
-use std::path::{Path, PathBuf};
-
-const DAY_MS: u64 = 24 * 60 * 60 * 1000;
-
-/// Where the authorities are.
-#[derive(Args, Debug)]
-pub(super) struct Directory {
-    /// Directory that `chancery init` made; it holds `ca/`. Without it the profile's peer is asked, where that is possible
-    #[arg(long, value_name = "DIR", env = "CHANCERY_DIR", global = true)]
-    dir: Option<PathBuf>,
-    #[command(flatten)]
-    passphrase: PassphraseFile,
-    #[command(flatten)]
-    acting: Acting,
-}
-
-/// Who acts, and why: recorded with every act, and on `main`.
-#[derive(Args, Debug)]
-struct Acting {
-    /// Who does this; the system's user and host if absent. Over HTTPS it is the certificate that says who
-    #[arg(long, alias = "as", value_name = "NAME", global = true, help_heading = "Recorded with the act")]
-    by: Option<String>,
-    /// Why, for people to read; at most 256 characters
-    #[arg(long, value_name = "TEXT", global = true, help_heading = "Recorded with the act")]
-    why: Option<String>,
-}
-
-impl Acting {
-    fn who(&self) -> String {
-        self.by.clone().unwrap_or_else(operator::name)
-    }
-}
-
-impl Directory {
-    /// The directory, for what only its owner may do.
-    fn path(&self) -> Result<&Path, Failure> {
-        let missing = || {
-            Failure::usage(
-                "this works on the authorities' folder itself: give --dir DIR, or set CHANCERY_DIR, where that is",
-            )
-        };
-        self.dir.as_deref().ok_or_else(missing)
-    }
-
-    /// Opens the authorities' folder. What needs a key asks for the passphrase then.
-    fn open(&self) -> Result<CertificateFolder, Failure> {
-        let folder = self.open_quietly()?;
-        let plain = folder.plain_keys()?;
-        if !plain.is_empty() {
-            note(&format!("keys lie unencrypted ({}): `chancery ca passphrase` encrypts them", plain.join(", ")));
-        }
-        for name in folder.lacking_crls()? {
-            note(&format!("the CRL of {name} lacks what was revoked: `chancery ca crl {name}` signs it again"));
-        }
-        Ok(folder)
-    }
-
-    fn open_quietly(&self) -> Result<CertificateFolder, Failure> {
-        let cause = Cause::new(&self.acting.who(), self.acting.why.as_deref());
-        let cause = cause.map_err(|error| Failure::usage(error.to_string()))?;
-        let dir = self.path()?;
-        let keys = Keyring::new(self.passphrase.source(dir));
-        Ok(open_folder(dir)?.with_keys(keys).because(cause))
-    }
-}
-
-/// Opens the authorities' folder; read-only if its fence is another peer's or unreadable. A folder that no peer has served has
-/// no fence.
-pub(super) fn open_folder(dir: &Path) -> Result<CertificateFolder, FolderError> {
-    let fenced = match Config::load(dir) {
-        Err(error) => Some(format!("nothing tells where its peer is: {}", in_full(&error))),
-        Ok(config) => {
-            let seal_key = dir.join(&config.seal_key);
-            let entry =
-                fence::Entry { incarnation: incarnation_file(&seal_key), authorities: dir.join("ca"), moved: false };
-            entry.look(&dir.join(&config.data_dir), &seal_key).unwrap_or_else(|error| Some(error.to_string()))
-        }
-    };
-    Ok(CertificateFolder::open(dir)?.behind(fenced))
-}
+use std::path::PathBuf;
 
 /// What certificates are issued, revoked, asked for and granted with
 #[derive(Args, Debug)]
@@ -144,25 +66,6 @@ pub(super) struct Ca {
     directory: Directory,
     #[command(subcommand)]
     command: Command,
-}
-
-/// Key algorithms.
-#[derive(Clone, Copy, Debug, Default, ValueEnum)]
-pub(super) enum Algorithm {
-    /// Ed25519: browsers refuse such certificates
-    Ed25519,
-    /// ECDSA on P-256
-    #[default]
-    P256,
-}
-
-impl From<Algorithm> for KeyAlgorithm {
-    fn from(algorithm: Algorithm) -> Self {
-        match algorithm {
-            Algorithm::Ed25519 => Self::Ed25519,
-            Algorithm::P256 => Self::P256,
-        }
-    }
 }
 
 #[derive(Debug, Subcommand)]
@@ -256,7 +159,7 @@ Examples:
     Policy(registration::Policy),
     Renew(renew::Renew),
     Audit(audit::Audit),
-    Passphrase(passphrase::ChangePassphrase),
+    Passphrase(change_passphrase::ChangePassphrase),
     Reissue(rollover::Reissue),
     Replace(replace::Replace),
     RevokeOrganization(revoke_organization::RevokeOrganization),
@@ -264,29 +167,6 @@ Examples:
     Init(trust::Init),
     Bundle(trust::Bundle),
     Trust(trust::Trust),
-}
-
-impl From<FolderError> for Failure {
-    fn from(error: FolderError) -> Self {
-        match &error {
-            FolderError::Database(database) => folder_failure(database, &error),
-            FolderError::UnknownAuthority(name) => Self::refused(format!(
-                "{}: those of an organization that it is to vouch for are made by `chancery ca organization {name}`",
-                in_full(&error)
-            )),
-            _ => Self::refused(in_full(&error)),
-        }
-    }
-}
-
-/// A directory that is no peer's is a mistake of who named it; a folder that is damaged is no.
-fn folder_failure(error: &DatabaseError, whole: &dyn std::error::Error) -> Failure {
-    match error {
-        DatabaseError::File { source, .. } if source.kind() == std::io::ErrorKind::NotFound => {
-            Failure::usage(format!("no authorities' folder is there: {}", in_full(whole)))
-        }
-        _ => Failure::refused(in_full(whole)),
-    }
 }
 
 impl From<init::InitError> for Failure {
@@ -403,11 +283,6 @@ impl Ca {
             Command::Rollover(command) => command.run(&self.directory, output),
         }
     }
-}
-
-/// Certificates in PEM.
-fn certificates_text(path: &[Vec<u8>]) -> String {
-    pki::trust::files::certificates_pem(path)
 }
 
 fn show_answer(folder: &CertificateFolder, serial: &Serial, output: Output) -> Result<(), Failure> {

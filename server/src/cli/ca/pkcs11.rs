@@ -1,6 +1,6 @@
 //! Where a new CA's key is made: here, or in a token.
 
-use super::Algorithm;
+use super::algorithm::Algorithm;
 use crate::cli::failure::Failure;
 use ca::{KeyPlace, keys::pkcs11::Token};
 use clap::Args;

@@ -1,6 +1,6 @@
 //! Where a command of an organization's administrator does its work: in the authorities' folder, or at a peer that has it.
 
-use super::Directory;
+use super::directory::Directory;
 use crate::cli::{
     failure::Failure,
     session::{Global, Session},

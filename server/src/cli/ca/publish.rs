@@ -2,7 +2,7 @@
 //! connections of those who are revoked, and the CA's answers, by which the peer ends their participation on every
 //! channel that it has ([`crate::duties::revocation_poster`]).
 
-use super::{Directory, in_full, place::Remote};
+use super::{directory::Directory, in_full, place::Remote};
 use crate::{
     cli::{
         failure::Failure,

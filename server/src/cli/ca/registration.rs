@@ -1,8 +1,9 @@
 //! Certificate requests: made, filed, listed, decided; enrolment tokens; the policy.
 
+use super::algorithm::Algorithm;
+use super::directory::Directory;
 use super::issued::{cut, show_part};
 use super::place::Place;
-use super::{Algorithm, DAY_MS, Directory};
 use crate::{
     cli::{
         failure::Failure,
@@ -10,6 +11,7 @@ use crate::{
         session::{Global, Paging, read_file},
     },
     clock,
+    limits::DAY_MS,
     register::{request_view, token_view},
 };
 use base64::{Engine as _, engine::general_purpose::STANDARD};

@@ -1,6 +1,6 @@
 //! Renewal: of a folder's certificate by the authorities' directory, or of a profile's by its peer.
 
-use super::{Algorithm, Directory, certificates_text};
+use super::{algorithm::Algorithm, directory::Directory};
 use crate::{
     cli::{
         failure::Failure,
@@ -8,6 +8,7 @@ use crate::{
         session::{Global, PeerUrl, open_profile},
     },
     clock,
+    limits::DAY_MS,
 };
 use ca::office::handout::{Taken, take_offered};
 use clap::Args;
@@ -15,7 +16,7 @@ use client::connection::Options;
 use client::renew::{RenewError, authorities, complete, forget_previous, renew};
 use ledger_classes::keys::Scheme;
 use ledger_classes::primitives::time::Time;
-use pki::KeyAlgorithm;
+use pki::{KeyAlgorithm, trust::files::certificates_pem};
 use serde_json::json;
 use std::path::PathBuf;
 use std::time::Duration;
@@ -70,16 +71,16 @@ impl Renew {
     pub(super) fn run(self, directory: &Directory, global: &Global, output: Output) -> Result<(), Failure> {
         let Some(folder) = &self.folder else { return self.online(global, output) };
         let new_key = self.new_key.then(|| KeyAlgorithm::from(self.algorithm));
-        let lifetime_ms = self.days.map(|days| days * super::DAY_MS);
+        let lifetime_ms = self.days.map(|days| days * DAY_MS);
         let authorities = directory.open()?;
         let path = authorities.renew_credentials_for(folder, new_key, lifetime_ms, clock::now())?;
         authorities.bring_up_to_date(folder, clock::now())?;
         let file = folder.join("cert.pem");
-        let pem = pki::trust::files::certificates_pem(&path);
+        let pem = certificates_pem(&path);
         output.show(&json!({ "file": file, "certificate": pem }), |_| {
             let leaf = path.first().and_then(|der| pki::LeafClaims::of_certificate(der).ok());
             let whose = leaf.map(|claims| format!(" of {}", claims.identity())).unwrap_or_default();
-            format!("renewed the certificate{whose}, in {}\n{}", file.display(), certificates_text(&path))
+            format!("renewed the certificate{whose}, in {}\n{}", file.display(), certificates_pem(&path))
         })
     }
 

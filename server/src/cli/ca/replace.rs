@@ -1,6 +1,6 @@
 //! Another key for an organization's CA, because others have the one that it has.
 
-use super::{Directory, NewKey, trust};
+use super::{NewKey, directory::Directory, trust};
 use crate::cli::failure::Failure;
 use crate::cli::output::{Output, clean, when};
 use crate::clock;

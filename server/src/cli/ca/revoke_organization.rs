@@ -1,6 +1,6 @@
 //! The end of an organization: its CA is revoked, and with it all that it has issued.
 
-use super::Directory;
+use super::directory::Directory;
 use super::issued::has_peer;
 use crate::cli::failure::Failure;
 use crate::cli::output::{Output, clean};

@@ -1,6 +1,6 @@
 //! The next certificate of a CA, and the next root of the consortium.
 
-use super::{Directory, NewKey};
+use super::{NewKey, directory::Directory};
 use crate::{
     cli::{
         failure::Failure,

@@ -1,6 +1,6 @@
 //! Organizations whose CA is elsewhere: what is carried from one to another, and what is done with it there.
 
-use super::{Directory, NewKey, PassphraseFile, in_full};
+use super::{NewKey, PassphraseFile, directory::Directory, in_full};
 use crate::{
     cli::{
         failure::Failure,

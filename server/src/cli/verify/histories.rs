@@ -1,6 +1,6 @@
 //! Whether two proofs, or two folders of blocks, are of one history.
 
-use super::checked;
+use super::blocks::checked;
 use crate::cli::{
     ca::in_full,
     failure::Failure,

@@ -2,7 +2,7 @@
 
 use super::source::{Revoked, Source};
 use crate::{
-    api::access::key_of,
+    certificates::authority_keys::key_of,
     duties::Pause,
     limits::{
         DUTY_RETRY_MAX, REVOCATION_RETRY, REVOCATION_RETRY_MAX, REVOCATIONS_LOOKED_UP_MAX, REVOCATIONS_POSTED_MAX,

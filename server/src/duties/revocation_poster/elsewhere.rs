@@ -1,7 +1,7 @@
 //! Participants whom the CRL of a CA elsewhere names, and whose answer nobody has brought: their participation goes on, and
 //! this peer can only say so. Nothing is posted here.
 
-use super::{Proven, source::name_of};
+use super::source::{Proven, name_of};
 use crate::{
     duties::{Duties, Duty},
     identity::trust::Trust,

@@ -4,7 +4,7 @@ use super::{
     course::{Batch, Outcome},
     source::{Revoked, Word},
 };
-use crate::{clock, identity::certificate_paths::ParticipantPaths, limits::COMMIT_WAIT};
+use crate::{certificates::paths::ParticipantPaths, clock, limits::COMMIT_WAIT};
 use ca::office::revocation_evidence::RevocationEvidence;
 use channel_actors::runtime::tasks::blocking;
 use channel_actors::{ChannelHandle, SubmitRefusal, SubmitResult, Unavailable, Wait};

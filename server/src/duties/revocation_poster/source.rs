@@ -43,6 +43,15 @@ impl PartialEq for Unproven {
 
 impl Eq for Unproven {}
 
+/// What is proven, and by whom: for who looks at CRLs.
+#[derive(Clone, Debug, Default)]
+pub(super) struct Proven {
+    /// Keys of the CAs whose folder is here.
+    pub(super) own: HashSet<KeyId>,
+    /// What has an answer, as it is named.
+    pub(super) names: HashSet<Arc<str>>,
+}
+
 /// A certificate that is revoked and has not expired, or a CA whose key others have.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) struct Revoked {

@@ -13,7 +13,7 @@ use ca::{
 };
 use client::api::CaAnswer;
 use ledger_classes::primitives::time::Time;
-use pki::{KeyAlgorithm, RevocationReason};
+use pki::{KeyAlgorithm, RevocationReason, trust::revocation::RevocationError};
 use std::{fs, time::SystemTime};
 
 #[test]

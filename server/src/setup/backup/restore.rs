@@ -7,7 +7,7 @@ use super::{
     source::incarnation_file,
 };
 use crate::{
-    identity::certificate_paths::ParticipantPaths,
+    certificates::paths::ParticipantPaths,
     setup::config::{Config, FILE},
 };
 use channel_actors::block::folder::BlockReader;

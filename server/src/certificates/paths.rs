@@ -1,7 +1,7 @@
 //! What the ledger asks of certificates, answered by `pki`. A pure function of its arguments: execution and every
 //! replay must get the same verdict.
 
-use crate::{api::access, limits::EVIDENCE_REMEMBERED_MAX};
+use crate::{certificates::authority_keys::key_of, limits::EVIDENCE_REMEMBERED_MAX};
 use channel_actors::runtime::generations::{Generations, question};
 use ledger_classes::formats::detail::{PathFault, PathRefusal};
 use ledger_classes::keys::{PublicKey, Scheme};
@@ -55,7 +55,7 @@ impl CertificatePaths for ParticipantPaths {
 
     fn authority_key(&self, rules: PathRules, certificate: &[u8]) -> Option<Hash> {
         let PathRules::V1 = rules;
-        access::key_of(certificate).map(|key| Hash(*key.as_bytes()))
+        key_of(certificate).map(|key| Hash(*key.as_bytes()))
     }
 
     fn authority(

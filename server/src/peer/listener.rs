@@ -9,7 +9,6 @@ use crate::{
     net::{
         caller::{Caller, Connection, LiveCertificate, Tls, certificate},
         deadlines::Paced,
-        places::Who,
         wire::speak,
     },
     setup::config::Limits,
@@ -127,7 +126,7 @@ where
             // One whose certificate is no longer good is told so by its first answer.
             let caller = Caller::judge(certificate.clone(), address.map(|address| address.ip()), &context.trust)
                 .unwrap_or_default();
-            let who = Who::of(&context, &caller, address);
+            let who = context.who(&caller, address);
             let (place, refusal) = match context.places.connections.take(&who, 1) {
                 Ok(place) => (Some(place), None),
                 Err(full) => (None, Some(full.into())),

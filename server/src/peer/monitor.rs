@@ -2,12 +2,10 @@
 //! those whom the API keeps apart, since channel names are labels here.
 
 use crate::{
-    api::{
-        context::PeerContext,
-        problem::{ApiError, Kind},
-    },
+    api::context::PeerContext,
     limits::MONITOR_CONNECTIONS_MAX,
     net::{deadlines::Paced, wire::speak},
+    problem::{ApiError, Kind},
 };
 use actix_http::{HttpMessage as _, Request};
 use actix_server::{Server, ServerBuilder, ServerHandle};

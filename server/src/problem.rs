@@ -397,7 +397,7 @@ mod tests {
 
     #[test]
     fn every_problem_is_in_its_document_and_only_those() {
-        let document = include_str!("../../../docs/formats/problems.md");
+        let document = include_str!("../../docs/formats/problems.md");
         let rows: Vec<&str> = document.lines().filter(|line| line.starts_with("| `")).collect();
         for kind in Kind::ALL {
             let row = format!("| `{}` | {} | {} |", kind.name(), kind.status(), kind.title());
