@@ -11,12 +11,15 @@
 //! nobody is told of it before it is both. Where an engine promises something to others, what it promises by is on the disk
 //! first: its messages wait for their records.
 
+mod ahead;
+
 use crate::block::committed::CommittedBlock;
 use crate::block::execute::{ExecutionResult, Offered};
 use crate::limits::{AHEAD_MS_MAX, UNSENT_BYTES_MAX, UNSENT_MAX};
 use crate::pipeline::ordering::{OrderingEffect, OrderingEngine, OrderingInput, Sealing, Ticket};
 use crate::runtime::mutants::{Mutant, planted};
 use crate::store::Pressure;
+pub(crate) use ahead::Ahead;
 use bytes::Bytes;
 use ledger_classes::chain::{ExecutedBlock, Parent};
 use ledger_classes::execution::ConfigRecord;
@@ -72,24 +75,6 @@ pub(crate) enum AcceptorEffect {
     Ahead(Ahead),
     /// Stop the channel.
     Halt(String),
-}
-
-/// What becomes of a valid block of another peer's that is ahead of this peer's clock.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Ahead {
-    /// It is not accepted before the clock arrives.
-    Withheld,
-    /// It is too far ahead, and is not accepted.
-    Refused,
-}
-
-impl Ahead {
-    pub(crate) const fn text(self) -> &'static str {
-        match self {
-            Self::Withheld => "withheld",
-            Self::Refused => "refused",
-        }
-    }
 }
 
 /// Blocks that did not become final.
