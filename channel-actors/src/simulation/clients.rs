@@ -43,7 +43,7 @@ pub(super) static PREPARED: LazyLock<Prepared> =
 /// Peers of a channel that several order.
 pub(super) const PEERS: u8 = 3;
 /// Transactions of each client of it.
-pub(super) const EACH_OF_SEVERAL: usize = 60;
+pub(super) const EACH_OF_SEVERAL: usize = 120;
 /// By the policy of witnesses: as many as seal, or all. Several peers come with the next number of the rules.
 pub(super) static OF_SEVERAL: LazyLock<[Prepared; 2]> = LazyLock::new(|| {
     rules::know_next();
