@@ -306,7 +306,9 @@ impl From<SubmitRefusal> for ApiError {
                     used.bytes, used.bytes_max
                 ),
             ),
-            SubmitRefusal::Undecided => Self::from(Kind::CommitPending).retry_after_ms(crate::limits::RETRY_AFTER_MS),
+            SubmitRefusal::Undecided => {
+                Self::new(Kind::CommitPending, refusal.to_string()).retry_after_ms(crate::limits::RETRY_AFTER_MS)
+            }
             SubmitRefusal::Stopped { reason } => {
                 Self::new(Kind::Stopped, reason).retry_after_ms(crate::limits::RETRY_AFTER_MS)
             }

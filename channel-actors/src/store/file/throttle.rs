@@ -2,7 +2,8 @@
 //! sync of another channel waits behind one piece of it, and not behind all. A checkpoint rests between its pieces, too:
 //! nobody waits for it.
 //!
-//! Always: after a sync that failed nothing is written and nothing synced, whatever redb makes of the error. A piece that is
+//! Always: after a sync that failed nothing is written and nothing synced, whatever redb makes of the error: it may pass over
+//! it, so whoever comes next is told what it was. A piece that is
 //! on the disk early is what a power loss may leave of any write that was not synced: what is durable is decided by the last
 //! sync, as if there were no pieces.
 //! Never here: a pause of a checkpoint while redb holds a lock that readers want. It writes in the middle of its work, too,
@@ -13,8 +14,8 @@ use crate::store::file::backend::Backend;
 use crate::store::file::directory::locks_of;
 use redb::StorageBackend;
 use std::io;
-use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
+use std::sync::{Arc, OnceLock};
 use std::time::{Duration, Instant};
 
 /// A file that is written at a pace.
@@ -28,8 +29,8 @@ pub(in crate::store) struct Paced {
     /// Bytes since the last sync.
     written: AtomicUsize,
     committing: AtomicBool,
-    /// A sync failed: nobody knows what is on the disk.
-    failed: AtomicBool,
+    /// Why a sync failed: nobody knows what is on the disk.
+    failed: OnceLock<(io::ErrorKind, String)>,
 }
 
 impl Paced {
@@ -41,7 +42,7 @@ impl Paced {
 
     /// For a log: somebody waits for each block, so there is no pause.
     pub(in crate::store) fn for_log(backend: Backend, piece: usize) -> Arc<Self> {
-        let (written, committing, failed) = (AtomicUsize::default(), AtomicBool::new(true), AtomicBool::default());
+        let (written, committing, failed) = (AtomicUsize::default(), AtomicBool::new(true), OnceLock::new());
         Arc::new(Self { backend, piece, pause_max: Duration::ZERO, written, committing, failed })
     }
 
@@ -69,13 +70,15 @@ impl Paced {
     fn sync(&self) -> io::Result<()> {
         self.check()?;
         self.written.store(0, Ordering::Relaxed);
-        self.backend.sync_data().inspect_err(|_| self.failed.store(true, Ordering::SeqCst))
+        self.backend.sync_data().inspect_err(|error| {
+            let _ = self.failed.set((error.kind(), error.to_string()));
+        })
     }
 
     fn check(&self) -> io::Result<()> {
-        match self.failed.load(Ordering::SeqCst) {
-            true => Err(io::Error::other("a sync of this file failed before")),
-            false => Ok(()),
+        match self.failed.get() {
+            Some((kind, why)) => Err(io::Error::new(*kind, format!("a sync of this file failed before: {why}"))),
+            None => Ok(()),
         }
     }
 }
@@ -198,5 +201,11 @@ mod tests {
         let written = machine.operations(1, Fault::Write);
         assert!(backend.write(0, &[2]).is_err() && backend.set_len(1).is_err() && backend.sync_data().is_err());
         assert_eq!((machine.operations(1, Fault::Write), machine.operations(1, Fault::Sync)), (written, 1));
+        // redb may have passed over the first error: a full disk is waited for, and so is to be known for one.
+        let why = backend.sync_data().unwrap_err();
+        assert!(why.to_string().contains("the disk does not answer"), "{why}");
+        let full = self::paced().1;
+        full.failed.set((io::ErrorKind::StorageFull, "no room".into())).unwrap();
+        assert_eq!(full.sync().unwrap_err().kind(), io::ErrorKind::StorageFull);
     }
 }
