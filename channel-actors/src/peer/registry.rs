@@ -25,7 +25,7 @@ use crate::pipeline::path_cache::PathCache;
 use crate::runtime::asker::Asker;
 use crate::runtime::life::LifeCycle;
 use crate::runtime::memory::PeerMemory;
-use crate::runtime::pool::{Broken, WorkPool};
+use crate::runtime::pool::{Broken, Shares, WorkPool};
 use crate::store::{Directory, Disk, DiskQuota, StoreFiles, StoreOptions};
 use actix::{Arbiter, ArbiterHandle};
 use dashmap::DashMap;
@@ -98,12 +98,14 @@ impl ChannelRegistry {
         let entered = entered.transpose()?;
         // The name of a channel whose making a crash interrupted may not be on disk yet.
         held.sync_all()?;
+        // What a channel has of one pool counts in the other, too; its readers are apart from its blocks.
+        let shares = Shares::default();
         let registry = Arc::new(Self {
             disk: Disk::watch(&options.directory, options.disk_reserve_bytes, &options.tasks)?,
-            verification: WorkPool::fair(&options.tasks, "verify", options.verification_threads)?,
-            storage: WorkPool::fair(&options.tasks, "store", STORAGE_THREADS)?,
+            verification: WorkPool::fair(&options.tasks, "verify", options.verification_threads, &shares)?,
+            storage: WorkPool::fair(&options.tasks, "store", STORAGE_THREADS, &shares)?,
             checkpoints: WorkPool::giving_way(&options.tasks, "checkpoint", CHECKPOINT_THREADS, CHECKPOINT_NICE)?,
-            reading: WorkPool::fair(&options.tasks, "read", READING_THREADS)?,
+            reading: WorkPool::fair(&options.tasks, "read", READING_THREADS, &Shares::default())?,
             opening: WorkPool::new(&options.tasks, "open", OPENING_THREADS)?,
             resuming: WorkPool::new(&options.tasks, "resume", RESUMING_THREADS)?,
             sweeper: IdleSweeper::default(),

@@ -3,8 +3,8 @@
 //!
 //! A pool is shared by all channels and gives each its turn, and within a channel each caller: one with a thousand jobs
 //! delays another by one job at most. A fair pool has a second set of threads, which give way to all others of the peer:
-//! a channel, or a caller, that has had most of the time of late runs on those, as long as others have work, too. One
-//! caller has half of the threads at a time.
+//! a channel, or a caller, that has had most of the time of late runs on those, as long as others have work, too. What it
+//! had is counted over all pools that are given the same [`Shares`]. One caller has half of the threads at a time.
 //! What the end of a job asks for next is taken by the same thread, where that is small ([`WorkPool::run_next`]): to wake
 //! another one takes longer than much of what is done here.
 //! A job that panics is reported to its channel and harms no thread. If taking up what it did panics, nobody knows
@@ -12,7 +12,7 @@
 //! The number of jobs a channel can have here is bounded by its machine (one execution, one block to the disk, one
 //! checkpoint, a job a shard), its read permits and its credits.
 
-use crate::limits::{CROWD_SHARE, LOUD_NICE, LOUD_SHARE, SPAN};
+use crate::limits::LOUD_NICE;
 use crate::runtime::asker::Asker;
 use crate::runtime::tasks::{Tasks, give_way, gives_way, words};
 use ledger_classes::primitives::hash::Hash;
@@ -21,7 +21,11 @@ use std::collections::{HashMap, VecDeque};
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
 use std::thread::Thread;
-use std::time::{Duration, Instant};
+use std::time::Duration;
+
+mod shares;
+
+pub(crate) use shares::Shares;
 
 type Job = Box<dyn FnOnce() + Send>;
 
@@ -41,7 +45,8 @@ struct Owner(Arc<PoolShared>);
 
 struct PoolShared {
     queues: Mutex<Queues>,
-    fair: bool,
+    /// Of a fair pool.
+    shares: Option<Shares>,
     /// Threads that one caller has at a time.
     of_caller_max: usize,
     tasks: Tasks,
@@ -76,8 +81,6 @@ struct Queues {
     /// Channels with callers who have their next turn in a lane, each once a lane, in the order of their turns.
     turns: [VecDeque<Hash>; 2],
     channels: HashMap<Hash, Channel>,
-    recent: Recent<Hash>,
-    recent_callers: Recent<Asker>,
     /// Threads that each caller has.
     running: HashMap<Asker, usize>,
     /// Threads of each lane that wait for a turn. The one that worked last is woken first: what it needs is near.
@@ -121,14 +124,7 @@ impl Queues {
     }
 
     /// A job has ended.
-    fn ended(&mut self, fair: bool, channel: Hash, caller: Asker, took: Duration) {
-        let now = Instant::now();
-        if fair {
-            self.recent.add(channel, took, now);
-            if caller != Asker::PEER {
-                self.recent_callers.add(caller, took, now);
-            }
-        }
+    fn ended(&mut self, caller: Asker) {
         if let Some(running) = self.running.get_mut(&caller) {
             *running -= 1;
             if *running == 0 {
@@ -144,67 +140,6 @@ impl Queues {
         if callers.len() == 1 {
             self.turns[lane as usize].push_back(channel);
         }
-    }
-}
-
-/// Processor time of jobs in this span and in the one before.
-struct Recent<K> {
-    began: Option<Instant>,
-    spans: [Span<K>; 2],
-}
-
-struct Span<K> {
-    all: Duration,
-    of: HashMap<K, Duration>,
-}
-
-impl<K> Default for Span<K> {
-    fn default() -> Self {
-        Self { all: Duration::ZERO, of: HashMap::new() }
-    }
-}
-
-impl<K> Default for Recent<K> {
-    fn default() -> Self {
-        Self { began: None, spans: Default::default() }
-    }
-}
-
-impl<K: Eq + std::hash::Hash> Recent<K> {
-    fn add(&mut self, whose: K, took: Duration, now: Instant) {
-        self.turn(now);
-        let span = &mut self.spans[0];
-        span.all += took;
-        *span.of.entry(whose).or_default() += took;
-    }
-
-    fn turn(&mut self, now: Instant) {
-        let spans = self.began.map_or(u128::MAX, |began| now.duration_since(began).as_nanos() / SPAN.as_nanos());
-        if spans == 0 {
-            return;
-        }
-        self.began = Some(now);
-        let last = std::mem::take(&mut self.spans[0]);
-        self.spans[1] = if spans == 1 { last } else { Span::default() };
-    }
-
-    /// CPU share of one key, and of all others.
-    fn parts(&self, one: &K) -> (f64, f64) {
-        let all: Duration = self.spans.iter().map(|span| span.all).sum();
-        let own: Duration = self.spans.iter().filter_map(|span| span.of.get(one)).sum();
-        let all_s = all.as_secs_f64().max(f64::MIN_POSITIVE);
-        (own.as_secs_f64() / all_s, all.saturating_sub(own).as_secs_f64() / all_s)
-    }
-
-    /// Whether others than this one have had work worth mentioning.
-    fn crowded(&self, one: &K) -> bool {
-        self.parts(one).1 > CROWD_SHARE
-    }
-
-    /// Whether this one has had most of the time, beside others.
-    fn loud(&self, one: &K) -> bool {
-        let (own, others) = self.parts(one);
-        others > CROWD_SHARE && own > LOUD_SHARE
     }
 }
 
@@ -228,12 +163,12 @@ impl WorkPool {
         Self::giving_way(tasks, name, threads, 0)
     }
 
-    /// Starts as many threads for a channel that has had most of the time, too.
+    /// Starts as many threads for a channel that has had most of the time, too, by what is noted in `shares`.
     ///
     /// # Errors
     /// The system has no more threads.
-    pub(crate) fn fair(tasks: &Tasks, name: &'static str, threads: usize) -> std::io::Result<Self> {
-        Self::start(tasks, name, threads, &[(Lane::Ordinary, 0), (Lane::Loud, LOUD_NICE)])
+    pub(crate) fn fair(tasks: &Tasks, name: &'static str, threads: usize, shares: &Shares) -> std::io::Result<Self> {
+        Self::start(tasks, name, threads, &[(Lane::Ordinary, 0), (Lane::Loud, LOUD_NICE)], Some(shares.clone()))
     }
 
     /// Starts threads that give way by `nice` ([`give_way`]).
@@ -241,13 +176,19 @@ impl WorkPool {
     /// # Errors
     /// The system has no more threads.
     pub(crate) fn giving_way(tasks: &Tasks, name: &'static str, threads: usize, nice: i32) -> std::io::Result<Self> {
-        Self::start(tasks, name, threads, &[(Lane::Ordinary, nice)])
+        Self::start(tasks, name, threads, &[(Lane::Ordinary, nice)], None)
     }
 
-    fn start(tasks: &Tasks, name: &'static str, threads: usize, lanes: &[(Lane, i32)]) -> std::io::Result<Self> {
+    fn start(
+        tasks: &Tasks,
+        name: &'static str,
+        threads: usize,
+        lanes: &[(Lane, i32)],
+        shares: Option<Shares>,
+    ) -> std::io::Result<Self> {
         let shared = Arc::new(PoolShared {
             queues: Mutex::default(),
-            fair: lanes.len() > 1,
+            shares,
             of_caller_max: (threads / 2).max(1),
             tasks: tasks.clone(),
             broken: OnceLock::new(),
@@ -320,7 +261,7 @@ impl WorkPool {
         if jobs.len() > 1 {
             return;
         }
-        let lane = shared.lane_of(&mut queues, channel, caller);
+        let lane = shared.lane_of(channel, caller);
         queues.give_turn(channel, caller, lane);
         let looks = (Arc::as_ptr(shared), lane);
         if small && LOOKS.get() == Some(looks) {
@@ -334,16 +275,13 @@ impl WorkPool {
 
     /// Whether one of the threads that would run a channel's next job has nothing to do.
     pub(crate) fn has_idle(&self, channel: Hash) -> bool {
-        let mut queues = self.0.0.lock();
-        let lane = self.0.0.lane_of(&mut queues, channel, Asker::PEER);
-        !queues.idle[lane as usize].is_empty()
+        let lane = self.0.0.lane_of(channel, Asker::PEER);
+        !self.0.0.lock().idle[lane as usize].is_empty()
     }
 
     /// Whether others than `channel` have had work here of late, so that its jobs should be short.
     pub(crate) fn crowded(&self, channel: Hash) -> bool {
-        let mut queues = self.0.0.lock();
-        queues.recent.turn(Instant::now());
-        queues.recent.crowded(&channel)
+        self.0.0.shares.as_ref().is_some_and(|shares| shares.crowded(&channel))
     }
 }
 
@@ -363,15 +301,11 @@ impl PoolShared {
     }
 
     /// Whose threads run a caller's next job on a channel.
-    fn lane_of(&self, queues: &mut Queues, channel: Hash, caller: Asker) -> Lane {
-        if !self.fair {
-            return Lane::Ordinary;
+    fn lane_of(&self, channel: Hash, caller: Asker) -> Lane {
+        match &self.shares {
+            Some(shares) if shares.loud(&channel, &caller) => Lane::Loud,
+            _ => Lane::Ordinary,
         }
-        let now = Instant::now();
-        queues.recent.turn(now);
-        queues.recent_callers.turn(now);
-        let loud_caller = caller != Asker::PEER && queues.recent_callers.loud(&caller);
-        if loud_caller || queues.recent.loud(&channel) { Lane::Loud } else { Lane::Ordinary }
     }
 
     /// Wakes a thread of each lane in which somebody waits for a turn.
@@ -403,9 +337,12 @@ impl PoolShared {
 
     /// Takes account of the job that has ended, and takes the next one.
     fn next(&self, lane: Lane, ended: Option<Ended>) -> Option<(Hash, Asker, Job)> {
+        if let (Some(shares), Some(Ended { channel, caller, took })) = (&self.shares, &ended) {
+            shares.add(*channel, *caller, *took);
+        }
         let mut queues = self.lock();
-        if let Some(Ended { channel, caller, took }) = ended {
-            queues.ended(self.fair, channel, caller, took);
+        if let Some(Ended { caller, .. }) = ended {
+            queues.ended(caller);
             // Its next job may wait in the other lane, whose threads do not know that it may have one of them now.
             queues.wanted(1 - lane as usize).iter().for_each(Thread::unpark);
         }
@@ -435,7 +372,7 @@ impl PoolShared {
                 }
             } else {
                 // At the end nobody may be left in the other lane.
-                let to = if queues.closed { lane } else { self.lane_of(&mut queues, channel, caller) };
+                let to = if queues.closed { lane } else { self.lane_of(channel, caller) };
                 queues.give_turn(channel, caller, to);
             }
             let Some(job) = job else { continue };

@@ -1,7 +1,10 @@
 //! Tests of turns and of threads that give way.
 
+use crate::limits::SPAN;
+use crate::runtime::pool::shares::{Recent, Recents};
 use crate::runtime::pool::*;
 use std::sync::mpsc;
+use std::time::Instant;
 
 #[test]
 fn channels_take_turns() {
@@ -75,7 +78,7 @@ fn one_caller_leaves_half_of_the_threads_to_others() {
 /// nothing to do with it.
 #[test]
 fn a_callers_next_job_is_run_whichever_threads_had_its_last() {
-    let pool = WorkPool::fair(&Tasks::default(), "test", 1).expect("threads");
+    let pool = WorkPool::fair(&Tasks::default(), "test", 1, &Shares::default()).expect("threads");
     let (channel, [caller, other]) = (Hash([1; 32]), [Asker::named("caller"), Asker::named("other")]);
     let (hold, held) = mpsc::channel::<()>();
     let (begun, began) = mpsc::channel();
@@ -83,7 +86,7 @@ fn a_callers_next_job_is_run_whichever_threads_had_its_last() {
     make_callers_loud(&pool, caller, other);
     pool.run_for(channel, caller, move || (begun.send(()), held.recv()), |_| {});
     began.recv_timeout(ms(60_000)).expect("it begins, on threads of its own");
-    pool.0.0.lock().recent_callers = Recent::default();
+    recents(&pool).callers = Recent::default();
     let next = told.clone();
     pool.run_for(channel, caller, || (), move |_| next.send("next").expect("the test waits"));
     pool.run_for(channel, other, || (), move |_| told.send("other").expect("the test waits"));
@@ -92,9 +95,13 @@ fn a_callers_next_job_is_run_whichever_threads_had_its_last() {
     assert_eq!(tell.recv_timeout(ms(60_000)), Ok("next"));
 }
 
+fn recents(pool: &WorkPool) -> MutexGuard<'_, Recents> {
+    pool.0.0.shares.as_ref().expect("a fair pool").lock()
+}
+
 /// Makes `loud` loud beside `other` for good: the span begins in the future.
 fn make_callers_loud(pool: &WorkPool, loud: Asker, other: Asker) {
-    let recent = &mut pool.0.0.lock().recent_callers;
+    let recent = &mut recents(pool).callers;
     recent.began = Some(Instant::now() + ms(3_600_000));
     for (caller, took) in [(loud, ms(1_000_000)), (other, ms(100_000))] {
         recent.spans[0].all += took;
@@ -105,7 +112,7 @@ fn make_callers_loud(pool: &WorkPool, loud: Asker, other: Asker) {
 /// A caller that has had most of the time gives way to others of its channel, too.
 #[test]
 fn a_loud_caller_has_threads_of_its_own_in_a_crowd() {
-    let pool = WorkPool::fair(&Tasks::default(), "test", 1).expect("threads");
+    let pool = WorkPool::fair(&Tasks::default(), "test", 1, &Shares::default()).expect("threads");
     let (channel, [loud, quiet]) = (Hash([1; 32]), [Asker::named("loud"), Asker::named("quiet")]);
     let (hold, held) = mpsc::channel::<()>();
     let (told, tell) = mpsc::channel();
@@ -122,12 +129,12 @@ fn a_loud_caller_has_threads_of_its_own_in_a_crowd() {
 /// Threads that a loud channel does not have were asked whether they have time for it.
 #[test]
 fn whether_a_thread_has_nothing_to_do_is_asked_of_those_that_would_do_it() {
-    let pool = WorkPool::fair(&Tasks::default(), "test", 1).expect("threads");
+    let pool = WorkPool::fair(&Tasks::default(), "test", 1, &Shares::default()).expect("threads");
     let [loud, quiet] = [Hash([1; 32]), Hash([2; 32])];
     let (hold, held) = mpsc::channel::<()>();
     let (begun, began) = mpsc::channel();
     {
-        let recent = &mut pool.0.0.lock().recent;
+        let recent = &mut recents(&pool).channels;
         recent.began = Some(Instant::now() + ms(3_600_000));
         for (channel, took) in [(loud, ms(1_000_000)), (quiet, ms(100_000))] {
             recent.spans[0].all += took;
@@ -216,7 +223,7 @@ fn who_has_had_most_is_loud_for_two_spans() {
 
 /// Makes `loud` loud beside `other` for good: the span begins in the future.
 fn make_loud(pool: &WorkPool, loud: Hash, other: Hash) {
-    let recent = &mut pool.0.0.lock().recent;
+    let recent = &mut recents(pool).channels;
     recent.began = Some(Instant::now() + ms(3_600_000));
     for (channel, took) in [(loud, ms(1_000_000)), (other, ms(100_000))] {
         recent.spans[0].all += took;
@@ -227,7 +234,7 @@ fn make_loud(pool: &WorkPool, loud: Hash, other: Hash) {
 /// Its own threads give way to all others; on the ordinary ones nobody waits behind it.
 #[test]
 fn a_loud_channel_has_threads_of_its_own_in_a_crowd() {
-    let pool = WorkPool::fair(&Tasks::default(), "test", 1).expect("threads");
+    let pool = WorkPool::fair(&Tasks::default(), "test", 1, &Shares::default()).expect("threads");
     let [loud, quiet] = [Hash([1; 32]), Hash([2; 32])];
     let (hold, held) = mpsc::channel::<()>();
     let (told, tell) = mpsc::channel();
@@ -244,9 +251,28 @@ fn a_loud_channel_has_threads_of_its_own_in_a_crowd() {
     assert_eq!(tell.recv_timeout(ms(60_000)), Ok(loud));
 }
 
+/// A flood of transactions is verified at ten times the cost of storing it: in the storage pool it had about as much as a
+/// quiet channel's many small blocks, and their turns.
+#[test]
+fn what_a_channel_has_had_of_one_pool_counts_in_another() {
+    let (shares, tasks) = (Shares::default(), Tasks::default());
+    let pools = ["verify", "store"].map(|name| WorkPool::fair(&tasks, name, 1, &shares).expect("threads"));
+    let apart = WorkPool::fair(&tasks, "read", 1, &Shares::default()).expect("threads");
+    let [loud, quiet] = [Hash([1; 32]), Hash([2; 32])];
+    make_loud(&pools[0], loud, quiet);
+    let lanes = |pool: &WorkPool| [loud, quiet].map(|channel| pool.0.0.lane_of(channel, Asker::PEER));
+    assert_eq!(lanes(&pools[1]), [Lane::Loud, Lane::Ordinary]);
+    assert_eq!(lanes(&apart), [Lane::Ordinary; 2]);
+    // What has ended in one is counted for all.
+    let other = Hash([3; 32]);
+    shares.add(other, Asker::PEER, ms(100_000_000));
+    assert_eq!(pools[1].0.0.lane_of(other, Asker::PEER), Lane::Loud);
+    assert!(pools.iter().all(|pool| pool.crowded(loud)) && !apart.crowded(loud));
+}
+
 #[test]
 fn a_pool_that_ends_finishes_what_was_queued() {
-    let pool = WorkPool::fair(&Tasks::default(), "test", 1).expect("threads");
+    let pool = WorkPool::fair(&Tasks::default(), "test", 1, &Shares::default()).expect("threads");
     let [loud, quiet] = [Hash([1; 32]), Hash([2; 32])];
     let (hold, held) = mpsc::channel::<()>();
     let (begun, began) = mpsc::channel();
@@ -274,7 +300,7 @@ fn a_pool_that_ends_finishes_what_was_queued() {
 /// Whose job runs in one lane has the next one in the other, whose thread ends when nothing is left for it.
 #[test]
 fn a_pool_that_ends_leaves_no_caller_behind_for_what_it_has_in_the_other_lane() {
-    let pool = WorkPool::fair(&Tasks::default(), "test", 1).expect("threads");
+    let pool = WorkPool::fair(&Tasks::default(), "test", 1, &Shares::default()).expect("threads");
     let (channel, [caller, other]) = (Hash([1; 32]), [Asker::named("caller"), Asker::named("other")]);
     let (hold, held) = mpsc::channel::<()>();
     let (begun, began) = mpsc::channel();
@@ -282,7 +308,7 @@ fn a_pool_that_ends_leaves_no_caller_behind_for_what_it_has_in_the_other_lane() 
     make_callers_loud(&pool, caller, other);
     pool.run_for(channel, caller, move || (begun.send(()), held.recv()), |_| {});
     began.recv_timeout(ms(60_000)).expect("it begins, on threads of its own");
-    pool.0.0.lock().recent_callers = Recent::default();
+    recents(&pool).callers = Recent::default();
     pool.run_for(channel, caller, || (), move |_| told.send(()).expect("the test waits"));
     drop(pool);
     assert!(tell.recv_timeout(ms(60_000)).is_ok(), "beside its first, which still runs");
