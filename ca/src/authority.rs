@@ -15,6 +15,7 @@ use crate::{
 use ledger_classes::primitives::identity::{Identity, ParseIdentityError, Role};
 use ledger_classes::primitives::time::Time;
 use pki::{
+    limits::BACKDATE_MS,
     trust::{
         path::{Usage, verify_path},
         validation::PathError,
@@ -51,6 +52,16 @@ impl Validity {
     pub const fn starting(start: Time, millis: u64) -> Self {
         Self { not_before: start, not_after: start.plus_millis(millis) }
     }
+
+    /// From a little before `now` for `millis`.
+    pub(crate) fn backdated(now: Time, millis: u64) -> Self {
+        Self::starting(Time::from_millis(now.millis().saturating_sub(BACKDATE_MS)), millis)
+    }
+}
+
+/// Certificates count whole seconds.
+pub(crate) const fn whole_second(time: Time) -> Time {
+    Time::from_millis(time.millis() / 1000 * 1000)
 }
 
 /// What a leaf is asked for: decided by the administrator or the policy, never copied from a request.
@@ -274,6 +285,12 @@ impl Authority {
     /// From when to when.
     pub const fn validity(&self) -> Validity {
         self.validity
+    }
+
+    /// From a little before `now` for `lifetime_ms`, within its own validity.
+    pub(crate) fn within(&self, now: Time, lifetime_ms: u64) -> Validity {
+        let start = Validity::backdated(now, lifetime_ms).not_before.max(self.validity.not_before);
+        Validity { not_before: start, not_after: now.plus_millis(lifetime_ms).min(self.validity.not_after) }
     }
 
     /// What its certificates and CRLs are indexed by.

@@ -20,15 +20,15 @@ fn a_reissued_ca_goes_on_and_its_new_leaves_are_admitted() {
         let dir = tempfile::tempdir().unwrap();
         let folder = CertificateFolder::create(dir.path(), CONSORTIUM, KeyAlgorithm::P256, NOW).unwrap();
         let made = if own_root {
-            folder.add_organization_root("north", algorithm, NOW).unwrap()
+            folder.authorities().add_organization_root("north", algorithm, NOW).unwrap()
         } else {
-            folder.add_organization("north", algorithm, NOW).unwrap()
+            folder.authorities().add_organization("north", algorithm, NOW).unwrap()
         };
-        let old = folder.authority_certificate("north").unwrap();
+        let old = folder.records().unwrap().authority_certificate("north").unwrap();
         let late = made.not_after.plus_millis(DAY_MS);
-        let renewed = folder.reissue("north", late).unwrap();
+        let renewed = folder.authorities().reissue("north", late).unwrap();
         let listed = [HexBytes(old.clone())];
-        let (new, proof) = folder.consent("north", &CHANNEL, 7, &listed).unwrap();
+        let (new, proof) = folder.authorities().consent("north", &CHANNEL, 7, &listed).unwrap();
         let message = authority_message(&CHANNEL, 7, &listed, &new);
         let next = verify_continuation(&new, &[b"damaged", &old], &message, &proof).unwrap();
         assert_eq!((next.replaces, next.listed_not_after), (1, made.not_after));
@@ -37,7 +37,8 @@ fn a_reissued_ca_goes_on_and_its_new_leaves_are_admitted() {
         assert_eq!(verify_continuation(&new, &[&new, &old], &message, &proof).unwrap().replaces, 0);
 
         let who = identity("north/client/alice");
-        let alice = folder.issue_profile(&who, &LeafOptions::default(), &dir.path().join("alice"), late).unwrap();
+        let alice =
+            folder.issuing().issue_profile(&who, &LeafOptions::default(), &dir.path().join("alice"), late).unwrap();
         assert!(verify_participant(&alice.path, &[old], late).is_err());
         assert_eq!(verify_participant(&alice.path, &[new], late).unwrap().identity(), &who);
     }

@@ -6,7 +6,7 @@ use ca::{
     CertificateFolder, Credentials, KeyPair,
     limits::DAY_MS,
     office::{
-        expiry::Expiring, folder::FolderError, issuing::LeafOptions, record::CertificateStatus, revocation::Selection,
+        error::FolderError, expiry::Expiring, issuing::LeafOptions, record::CertificateStatus, revocation::Selection,
     },
 };
 use pki::{
@@ -21,8 +21,8 @@ use std::path::Path;
 
 fn folder(dir: &Path) -> CertificateFolder {
     let folder = CertificateFolder::create(dir, CONSORTIUM, KeyAlgorithm::Ed25519, NOW).unwrap();
-    folder.add_organization("north", KeyAlgorithm::Ed25519, NOW).unwrap();
-    folder.add_organization_root("south", KeyAlgorithm::P256, NOW).unwrap();
+    folder.authorities().add_organization("north", KeyAlgorithm::Ed25519, NOW).unwrap();
+    folder.authorities().add_organization_root("south", KeyAlgorithm::P256, NOW).unwrap();
     folder
 }
 
@@ -42,30 +42,36 @@ fn profiles_are_issued_listed_and_revoked() {
     let folder = CertificateFolder::open(dir.path()).unwrap();
     for (index, name) in ["north/client/alice", "south/client/bob"].into_iter().enumerate() {
         let into = dir.path().join(index.to_string());
-        folder.issue_profile(&identity(name), &LeafOptions::default(), &into, NOW).unwrap();
+        folder.issuing().issue_profile(&identity(name), &LeafOptions::default(), &into, NOW).unwrap();
         let loaded = Credentials::load(&into).unwrap();
         assert_eq!(verdict(&loaded, &loaded.trust), None, "{name}");
         assert_eq!(loaded.path.len(), 2 - index, "south is a root of its own");
         loaded.own_certificate().unwrap();
-        let again = folder.issue_profile(&identity(name), &LeafOptions::default(), &into, NOW);
+        let again = folder.issuing().issue_profile(&identity(name), &LeafOptions::default(), &into, NOW);
         assert!(matches!(again, Err(FolderError::Exists(_))));
 
-        let record = folder.list().unwrap().into_iter().find(|record| record.identity == identity(name)).unwrap();
+        let record = folder
+            .records()
+            .unwrap()
+            .certificates()
+            .iter()
+            .find(|record| record.identity == identity(name))
+            .unwrap()
+            .clone();
         assert_eq!(record.status(NOW), CertificateStatus::Valid);
-        assert_eq!(folder.show(&record.serial).unwrap().1, loaded.path);
+        assert_eq!(folder.records().unwrap().show(&record.serial).unwrap().1, loaded.path);
         let selection = match index {
             0 => Selection::Serial(record.serial.clone()),
             _ => Selection::Identity(record.identity.clone()),
         };
         for _ in 0..2 {
-            let records = folder.revoke(&selection, RevocationReason::KeyCompromise, NOW).unwrap();
+            let records = folder.revocation().revoke(&selection, RevocationReason::KeyCompromise, NOW).unwrap();
             assert_eq!(records[0].status(NOW), CertificateStatus::Revoked);
         }
-        assert_eq!(verdict(&loaded, &folder.trust().unwrap()), revoked(0));
+        assert_eq!(verdict(&loaded, &folder.records().unwrap().trust().unwrap()), revoked(0));
         assert_eq!(verdict(&loaded, &loaded.trust), None, "old CRLs do not know of it");
-        let numbers = folder.authorities().unwrap();
-        let number = numbers.iter().find(|authority| authority.name == identity(name).organization());
-        assert_eq!(number.unwrap().crl_number, NOW.millis() / 1000 + 2);
+        let records = folder.records().unwrap();
+        assert_eq!(records.authorities()[identity(name).organization()].crl_number, NOW.millis() / 1000 + 2);
     }
 }
 
@@ -74,14 +80,18 @@ fn a_revoked_organization_issues_nothing_more() {
     let dir = tempfile::tempdir().unwrap();
     let folder = folder(dir.path());
     let alice = folder
+        .issuing()
         .issue_profile(&identity("north/client/alice"), &LeafOptions::default(), &dir.path().join("a"), NOW)
         .unwrap();
-    folder.revoke_organization("north", RevocationReason::CaCompromise, NOW).unwrap();
-    assert_eq!(verdict(&alice, &folder.trust().unwrap()), revoked(1));
+    folder.revocation().revoke_organization("north", RevocationReason::CaCompromise, NOW).unwrap();
+    assert_eq!(verdict(&alice, &folder.records().unwrap().trust().unwrap()), revoked(1));
     let key = KeyPair::generate(KeyAlgorithm::Ed25519).unwrap();
-    let again = folder.issue(&identity("north/client/bob"), key.public(), &LeafOptions::default(), NOW);
+    let again = folder.issuing().issue(&identity("north/client/bob"), key.public(), &LeafOptions::default(), NOW);
     assert!(matches!(again, Err(FolderError::AuthorityRevoked(_))));
-    assert!(folder.revoke_organization("south", RevocationReason::CaCompromise, NOW).is_err(), "its own root");
+    assert!(
+        folder.revocation().revoke_organization("south", RevocationReason::CaCompromise, NOW).is_err(),
+        "its own root"
+    );
 }
 
 #[test]
@@ -90,12 +100,12 @@ fn what_cannot_be_done_is_refused_by_name() {
     let folder = folder(dir.path());
     let key = KeyPair::generate(KeyAlgorithm::Ed25519).unwrap();
     let options = LeafOptions::default();
-    let unknown = folder.issue(&identity("west/client/a"), key.public(), &options, NOW);
+    let unknown = folder.issuing().issue(&identity("west/client/a"), key.public(), &options, NOW);
     assert!(matches!(unknown, Err(FolderError::UnknownAuthority(_))));
     let elsewhere = "spiffe://evil.example/north/client/a".parse().unwrap();
-    assert!(matches!(folder.issue(&elsewhere, key.public(), &options, NOW), Err(FolderError::Authority(_))));
+    assert!(matches!(folder.issuing().issue(&elsewhere, key.public(), &options, NOW), Err(FolderError::Authority(_))));
     for (name, exists) in [("root", false), ("north", true)] {
-        let error = folder.add_organization(name, KeyAlgorithm::Ed25519, NOW).unwrap_err();
+        let error = folder.authorities().add_organization(name, KeyAlgorithm::Ed25519, NOW).unwrap_err();
         assert!(matches!((exists, error), (false, FolderError::ReservedName) | (true, FolderError::Exists(_))));
     }
     assert!(matches!(
@@ -103,7 +113,7 @@ fn what_cannot_be_done_is_refused_by_name() {
         Err(FolderError::Exists(_))
     ));
     let nobody = Selection::Identity(identity("north/client/nobody"));
-    let result = folder.revoke(&nobody, RevocationReason::Unspecified, NOW);
+    let result = folder.revocation().revoke(&nobody, RevocationReason::Unspecified, NOW);
     assert!(matches!(result, Err(FolderError::UnknownCertificate(_))));
 }
 
@@ -115,11 +125,11 @@ fn a_certificate_that_was_only_intended_is_listed_and_can_be_revoked() {
     let issued = dir.path().join("ca/issued");
     std::fs::remove_dir(&issued).unwrap();
     let key = KeyPair::generate(KeyAlgorithm::Ed25519).unwrap();
-    folder.issue(&identity("north/client/a"), key.public(), &LeafOptions::default(), NOW).unwrap_err();
-    let record = folder.list().unwrap().remove(0);
+    folder.issuing().issue(&identity("north/client/a"), key.public(), &LeafOptions::default(), NOW).unwrap_err();
+    let record = folder.records().unwrap().certificates()[0].clone();
     assert_eq!(record.status(NOW), CertificateStatus::Intended);
     let selection = Selection::Identity(record.identity);
-    let records = folder.revoke(&selection, RevocationReason::Unspecified, NOW).unwrap();
+    let records = folder.revocation().revoke(&selection, RevocationReason::Unspecified, NOW).unwrap();
     assert_eq!(records[0].status(NOW), CertificateStatus::Revoked);
 }
 
@@ -135,15 +145,15 @@ fn writers_in_parallel_lose_nothing() {
                 for number in 0..8 {
                     let key = KeyPair::generate(KeyAlgorithm::Ed25519).unwrap();
                     let name = identity(&format!("north/client/w{worker}-{number}"));
-                    folder.issue(&name, key.public(), &LeafOptions::default(), NOW).unwrap();
-                    folder.revoke(&Selection::Identity(name), RevocationReason::Superseded, NOW).unwrap();
+                    folder.issuing().issue(&name, key.public(), &LeafOptions::default(), NOW).unwrap();
+                    folder.revocation().revoke(&Selection::Identity(name), RevocationReason::Superseded, NOW).unwrap();
                 }
             });
         }
     });
     let folder = CertificateFolder::open(dir.path()).unwrap();
-    assert_eq!(folder.list().unwrap().len(), 32);
-    let store = trust_store(&folder.trust().unwrap());
+    assert_eq!(folder.records().unwrap().certificates().len(), 32);
+    let store = trust_store(&folder.records().unwrap().trust().unwrap());
     let largest = store.revocation().current().lists().map(|list| (list.len(), list.number())).max();
     assert_eq!(largest, Some((32, u128::from(NOW.millis() / 1000) + 32)));
 }
@@ -154,16 +164,16 @@ fn the_forecast_names_what_ends_first() {
     let folder = folder(dir.path());
     let key = KeyPair::generate(KeyAlgorithm::Ed25519).unwrap();
     let options = LeafOptions { lifetime_ms: 9 * DAY_MS, ..LeafOptions::default() };
-    folder.issue(&identity("north/client/a"), key.public(), &options, NOW).unwrap();
-    assert_eq!(folder.forecast(NOW, 8 * DAY_MS).unwrap(), []);
-    let soon = folder.forecast(NOW, 31 * DAY_MS).unwrap();
+    folder.issuing().issue(&identity("north/client/a"), key.public(), &options, NOW).unwrap();
+    assert_eq!(folder.records().unwrap().forecast(NOW, 8 * DAY_MS), []);
+    let soon = folder.records().unwrap().forecast(NOW, 31 * DAY_MS);
     assert_eq!(soon.len(), 3);
     assert!(matches!(&soon[0].what, Expiring::Certificate { identity, .. } if identity.name() == "a"));
     assert!(matches!(&soon[1].what, Expiring::Crl { authority } if authority == "north"));
     assert!(matches!(&soon[2].what, Expiring::Crl { authority } if authority == "south"));
-    folder.reissue_crl("north", NOW.plus_millis(5 * DAY_MS)).unwrap();
-    assert_eq!(folder.forecast(NOW, 31 * DAY_MS).unwrap().len(), 2);
-    assert_eq!(folder.forecast(NOW, 30 * 365 * DAY_MS).unwrap().len(), 7);
+    folder.publication().reissue_crl("north", NOW.plus_millis(5 * DAY_MS)).unwrap();
+    assert_eq!(folder.records().unwrap().forecast(NOW, 31 * DAY_MS).len(), 2);
+    assert_eq!(folder.records().unwrap().forecast(NOW, 30 * 365 * DAY_MS).len(), 7);
 }
 
 #[cfg(unix)]
@@ -173,7 +183,7 @@ fn private_keys_are_readable_by_their_owner_only() {
     let dir = tempfile::tempdir().unwrap();
     let folder = folder(dir.path());
     let into = dir.path().join("alice");
-    folder.issue_profile(&identity("north/client/alice"), &LeafOptions::default(), &into, NOW).unwrap();
+    folder.issuing().issue_profile(&identity("north/client/alice"), &LeafOptions::default(), &into, NOW).unwrap();
     for path in ["authority.passphrase", "ca/root.key", "ca/north.key", "ca/south.key", "alice/key.pem"] {
         let mode = std::fs::metadata(dir.path().join(path)).unwrap().permissions().mode();
         assert_eq!(mode & 0o777, 0o600, "{path}");
@@ -192,7 +202,7 @@ fn writers_of_one_folders_trust_lose_nothing_of_each_other() {
     let trusting = home.path().join("trusting");
     std::fs::create_dir(home.path().join("first")).unwrap();
     let first = folder(&home.path().join("first"));
-    first.issue_profile(&identity("north/client/alice"), &LeafOptions::default(), &trusting, NOW).unwrap();
+    first.issuing().issue_profile(&identity("north/client/alice"), &LeafOptions::default(), &trusting, NOW).unwrap();
     let organizations: Vec<String> = (0..8).map(|number| format!("org-{number}")).collect();
     let bundles: Vec<TrustBundle> = organizations
         .iter()
@@ -200,8 +210,8 @@ fn writers_of_one_folders_trust_lose_nothing_of_each_other() {
             let dir = home.path().join(name);
             std::fs::create_dir(&dir).unwrap();
             let folder = CertificateFolder::create(&dir, CONSORTIUM, KeyAlgorithm::Ed25519, NOW).unwrap();
-            folder.add_organization_root(name, KeyAlgorithm::Ed25519, NOW).unwrap();
-            folder.bundle(&[]).unwrap()
+            folder.authorities().add_organization_root(name, KeyAlgorithm::Ed25519, NOW).unwrap();
+            folder.records().unwrap().bundle(&[]).unwrap()
         })
         .collect();
     let start = std::sync::Barrier::new(bundles.len());
@@ -230,7 +240,7 @@ fn a_host_name_of_another_organizations_peer_is_refused_while_that_is_good() {
     };
     let issue = |who: &str, names: &[&str]| {
         let key = KeyPair::generate(KeyAlgorithm::Ed25519).unwrap();
-        folder.issue(&identity(who), key.public(), &hosts(names), NOW)
+        folder.issuing().issue(&identity(who), key.public(), &hosts(names), NOW)
     };
     issue("north/peer/p1", &["localhost", "127.0.0.1", "::1", "p.example", "192.0.2.7"]).unwrap();
     for name in ["p.example", "192.0.2.7"] {
@@ -242,7 +252,10 @@ fn a_host_name_of_another_organizations_peer_is_refused_while_that_is_good() {
     issue("north/peer/p2", &["p.example"]).unwrap();
     issue("south/peer/p1", &["localhost", "127.0.0.1", "::1", "q.example"]).unwrap();
     for peer in ["north/peer/p1", "north/peer/p2"] {
-        folder.revoke(&Selection::Identity(identity(peer)), RevocationReason::CessationOfOperation, NOW).unwrap();
+        folder
+            .revocation()
+            .revoke(&Selection::Identity(identity(peer)), RevocationReason::CessationOfOperation, NOW)
+            .unwrap();
     }
     issue("south/peer/p2", &["p.example"]).unwrap();
 }

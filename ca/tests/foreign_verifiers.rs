@@ -40,7 +40,7 @@ fn issue(dir: &Path, folder: &CertificateFolder, now: Time) -> Vec<(String, &'st
                 options.alternative_names = names.iter().map(|name| name.parse().unwrap()).collect();
             }
             let who = identity(&format!("{organization}/{role}/{name}"));
-            folder.issue_profile(&who, &options, &dir.join(&name), now).unwrap();
+            folder.issuing().issue_profile(&who, &options, &dir.join(&name), now).unwrap();
             made.push((name, role));
         }
     }
@@ -56,12 +56,12 @@ fn openssl_and_gnutls_verify_what_we_issue_and_refuse_what_we_revoke() {
         let scratch = tempfile::tempdir().unwrap();
         let dir = scratch.path();
         let folder = CertificateFolder::create(dir, CONSORTIUM, algorithm, now).unwrap();
-        folder.add_organization("north", algorithm, now).unwrap();
-        folder.add_organization_root("south", algorithm, now).unwrap();
+        folder.authorities().add_organization("north", algorithm, now).unwrap();
+        folder.authorities().add_organization_root("south", algorithm, now).unwrap();
         let made = issue(dir, &folder, now);
 
         for revoked in [false, true] {
-            let trust = folder.trust().unwrap();
+            let trust = folder.records().unwrap().trust().unwrap();
             trust.save(dir).unwrap();
             for (name, role) in &made {
                 let purposes: &[&str] = if *role == "peer" { &["sslclient", "sslserver"] } else { &["sslclient"] };
@@ -109,7 +109,10 @@ fn openssl_and_gnutls_verify_what_we_issue_and_refuse_what_we_revoke() {
                 for (name, role) in &made {
                     let organization = name.split('-').next().unwrap();
                     let who = identity(&format!("{organization}/{role}/{name}"));
-                    folder.revoke(&Selection::Identity(who), RevocationReason::KeyCompromise, now).unwrap();
+                    folder
+                        .revocation()
+                        .revoke(&Selection::Identity(who), RevocationReason::KeyCompromise, now)
+                        .unwrap();
                 }
             }
         }

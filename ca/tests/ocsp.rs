@@ -4,7 +4,7 @@
 use crate::consortium::{CONSORTIUM, identity};
 use ca::{
     Authority, CertificateFolder, KeyPair, Validity,
-    office::{folder::FolderError, issuing::LeafOptions, revocation::Selection},
+    office::{error::FolderError, issuing::LeafOptions, revocation::Selection},
 };
 use ledger_classes::limits::OCSP_BYTES_MAX;
 use ledger_classes::primitives::time::Time;
@@ -23,8 +23,8 @@ fn now() -> Time {
 
 fn issue(folder: &CertificateFolder, name: &str) -> (Serial, Vec<Vec<u8>>) {
     let key = KeyPair::generate(KeyAlgorithm::Ed25519).unwrap();
-    let path = folder.issue(&identity(name), key.public(), &LeafOptions::default(), now()).unwrap();
-    (folder.list().unwrap().last().unwrap().serial.clone(), path)
+    let path = folder.issuing().issue(&identity(name), key.public(), &LeafOptions::default(), now()).unwrap();
+    (folder.records().unwrap().certificates().last().unwrap().serial.clone(), path)
 }
 
 /// What `openssl ocsp` makes of the answer in the folder. The whole chain is given as trusted.
@@ -55,9 +55,9 @@ fn openssl_reads_good_and_revoked_under_both_algorithms_and_hashes() {
         let dir = tempfile::tempdir().unwrap();
         let folder = CertificateFolder::create(dir.path(), CONSORTIUM, algorithm, now()).unwrap();
         if own_root {
-            folder.add_organization_root("north", algorithm, now()).unwrap();
+            folder.authorities().add_organization_root("north", algorithm, now()).unwrap();
         } else {
-            folder.add_organization("north", algorithm, now()).unwrap();
+            folder.authorities().add_organization("north", algorithm, now()).unwrap();
         }
         let (alice, _) = issue(&folder, "north/client/alice");
         let (bob, _) = issue(&folder, "north/client/bob");
@@ -65,7 +65,7 @@ fn openssl_reads_good_and_revoked_under_both_algorithms_and_hashes() {
             let text = openssl(dir.path(), "north", &alice, digest);
             assert!(text.contains("Response verify OK") && text.contains(": good"), "{algorithm} {digest}: {text}");
         }
-        folder.revoke(&Selection::Serial(alice.clone()), RevocationReason::KeyCompromise, now()).unwrap();
+        folder.revocation().revoke(&Selection::Serial(alice.clone()), RevocationReason::KeyCompromise, now()).unwrap();
         for digest in ["-sha1", "-sha256"] {
             let text = openssl(dir.path(), "north", &alice, digest);
             assert!(text.contains("Response verify OK") && text.contains(": revoked"), "{algorithm} {digest}: {text}");
@@ -77,7 +77,7 @@ fn openssl_reads_good_and_revoked_under_both_algorithms_and_hashes() {
         let text = openssl(dir.path(), "north", &alice, "-sha256");
         assert!(!text.contains(": good"), "{text}");
         // Signing again heals it.
-        folder.reissue_crl("north", now()).unwrap();
+        folder.publication().reissue_crl("north", now()).unwrap();
         assert!(openssl(dir.path(), "north", &alice, "-sha256").contains(": revoked"));
         assert!(openssl(dir.path(), "north", &bob, "-sha256").contains(": good"));
     }
@@ -87,10 +87,10 @@ fn openssl_reads_good_and_revoked_under_both_algorithms_and_hashes() {
 fn openssl_asks_with_or_without_nonce() {
     let dir = tempfile::tempdir().unwrap();
     let folder = CertificateFolder::create(dir.path(), CONSORTIUM, KeyAlgorithm::Ed25519, now()).unwrap();
-    folder.add_organization("north", KeyAlgorithm::P256, now()).unwrap();
-    folder.add_organization("south", KeyAlgorithm::P256, now()).unwrap();
+    folder.authorities().add_organization("north", KeyAlgorithm::P256, now()).unwrap();
+    folder.authorities().add_organization("south", KeyAlgorithm::P256, now()).unwrap();
     let (alice, _) = issue(&folder, "north/client/alice");
-    let answer = folder.ocsp_answer(&alice).unwrap();
+    let answer = folder.records().unwrap().ocsp_answer(&alice).unwrap();
     for (organization, digest, nonce, ours) in [
         ("north", "-sha1", "-nonce", true),
         ("north", "-sha256", "-no_nonce", true),
@@ -112,24 +112,28 @@ fn openssl_asks_with_or_without_nonce() {
         let answered = query.is_some_and(|query| *query.serial() == alice && answers(&answer, &query));
         assert_eq!(answered, ours, "{organization} {digest} {nonce}");
     }
-    assert!(matches!(folder.ocsp_answer(&"0102".parse().unwrap()), Err(FolderError::UnknownCertificate(_))));
+    assert!(matches!(
+        folder.records().unwrap().ocsp_answer(&"0102".parse().unwrap()),
+        Err(FolderError::UnknownCertificate(_))
+    ));
 }
 
 #[test]
 fn evidence_convinces_only_of_a_revocation_by_the_issuer() {
     let dir = tempfile::tempdir().unwrap();
     let folder = CertificateFolder::create(dir.path(), CONSORTIUM, KeyAlgorithm::Ed25519, now()).unwrap();
-    folder.add_organization("north", KeyAlgorithm::Ed25519, now()).unwrap();
-    folder.add_organization_root("south", KeyAlgorithm::P256, now()).unwrap();
-    let trust = folder.trust().unwrap();
+    folder.authorities().add_organization("north", KeyAlgorithm::Ed25519, now()).unwrap();
+    folder.authorities().add_organization_root("south", KeyAlgorithm::P256, now()).unwrap();
+    let trust = folder.records().unwrap().trust().unwrap();
     for organization in ["north", "south"] {
         let (serial, path) = issue(&folder, &format!("{organization}/client/alice"));
         let (other, other_path) = issue(&folder, &format!("{organization}/client/bob"));
-        let good = folder.ocsp_answer(&serial).unwrap();
-        assert!(folder.revoked(now()).unwrap().iter().all(|record| record.serial != serial));
-        folder.revoke(&Selection::Serial(serial.clone()), RevocationReason::Superseded, now()).unwrap();
-        let record = folder.revoked(now()).unwrap().into_iter().find(|record| record.serial == serial).unwrap();
-        let found = folder.evidence(&record).unwrap().unwrap();
+        let good = folder.records().unwrap().ocsp_answer(&serial).unwrap();
+        assert!(folder.records().unwrap().revoked(now()).iter().all(|record| record.serial != serial));
+        folder.revocation().revoke(&Selection::Serial(serial.clone()), RevocationReason::Superseded, now()).unwrap();
+        let record =
+            folder.records().unwrap().revoked(now()).into_iter().find(|record| record.serial == serial).unwrap();
+        let found = folder.records().unwrap().evidence(&record).unwrap().unwrap();
         assert_eq!(found.path, path);
         // The roots of a channel are the consortium's, or the organization's CA itself.
         let issuing: Vec<Vec<u8>> = trust.issuing.iter().chain(&trust.anchors).cloned().collect();
@@ -146,7 +150,11 @@ fn evidence_convinces_only_of_a_revocation_by_the_issuer() {
             assert_eq!(judge(&path, &[], roots), Err(OcspError::Malformed.into()));
         }
         assert_eq!(judge(&path, &found.answer, &[]), Err(PathError::UnknownIssuer.into()));
-        let answer = verify_answer(&folder.ocsp_answer(&other).unwrap(), issuing_of(&issuing, organization), &other);
+        let answer = verify_answer(
+            &folder.records().unwrap().ocsp_answer(&other).unwrap(),
+            issuing_of(&issuing, organization),
+            &other,
+        );
         assert_eq!(answer.unwrap().status, Status::Good);
     }
 }
@@ -156,13 +164,13 @@ fn evidence_convinces_only_of_a_revocation_by_the_issuer() {
 fn evidence_without_the_leaf_tells_certificate_and_reason_under_each_listed_ca() {
     let dir = tempfile::tempdir().unwrap();
     let folder = CertificateFolder::create(dir.path(), CONSORTIUM, KeyAlgorithm::P256, now()).unwrap();
-    folder.add_organization("north", KeyAlgorithm::Ed25519, now()).unwrap();
-    folder.add_organization("south", KeyAlgorithm::P256, now()).unwrap();
-    let trust = folder.trust().unwrap();
+    folder.authorities().add_organization("north", KeyAlgorithm::Ed25519, now()).unwrap();
+    folder.authorities().add_organization("south", KeyAlgorithm::P256, now()).unwrap();
+    let trust = folder.records().unwrap().trust().unwrap();
     let (serial, path) = issue(&folder, "north/client/alice");
-    let good = folder.ocsp_answer(&serial).unwrap();
-    folder.revoke(&Selection::Serial(serial.clone()), RevocationReason::KeyCompromise, now()).unwrap();
-    let answer = folder.ocsp_answer(&serial).unwrap();
+    let good = folder.records().unwrap().ocsp_answer(&serial).unwrap();
+    folder.revocation().revoke(&Selection::Serial(serial.clone()), RevocationReason::KeyCompromise, now()).unwrap();
+    let answer = folder.records().unwrap().ocsp_answer(&serial).unwrap();
     let (north, south) = (issuing_of(&trust.issuing, "north"), issuing_of(&trust.issuing, "south"));
     let root = trust.anchors[0].as_slice();
     assert_eq!(path[1], north);
@@ -202,9 +210,9 @@ fn evidence_without_the_leaf_tells_certificate_and_reason_under_each_listed_ca()
     assert_eq!(judge(&[], &forged, &[north]), Err(OcspError::Signature.into()));
 
     // A CA above says it of a CA below.
-    folder.revoke_organization("south", RevocationReason::CaCompromise, now()).unwrap();
-    let record = folder.authorities().unwrap().into_iter().find(|authority| authority.name == "south").unwrap();
-    let answer = folder.ocsp_answer(&record.serial).unwrap();
+    folder.revocation().revoke_organization("south", RevocationReason::CaCompromise, now()).unwrap();
+    let record = folder.records().unwrap().authorities()["south"].clone();
+    let answer = folder.records().unwrap().ocsp_answer(&record.serial).unwrap();
     let proven = Ok((record.serial, None, RevocationReason::CaCompromise));
     assert_eq!(judge(&[], &answer, &[root]), proven);
     assert_eq!(judge(&[root], &answer, &[root, north]), proven);

@@ -6,7 +6,7 @@ use ca::{
     CertificateFolder, KeyPair, Keyring, PassphraseSource,
     keys::error::{KeyError, PassphraseError},
     limits::DAY_MS,
-    office::{folder::FolderError, issuing::LeafOptions, record::CertificateStatus, revocation::Selection},
+    office::{error::FolderError, issuing::LeafOptions, record::CertificateStatus, revocation::Selection},
 };
 use pki::{KeyAlgorithm, RevocationReason};
 use std::{
@@ -18,7 +18,7 @@ use std::{
 
 fn folder(dir: &Path) -> CertificateFolder {
     let folder = CertificateFolder::create(dir, CONSORTIUM, KeyAlgorithm::Ed25519, NOW).unwrap();
-    folder.add_organization("north", KeyAlgorithm::P256, NOW).unwrap();
+    folder.authorities().add_organization("north", KeyAlgorithm::P256, NOW).unwrap();
     folder
 }
 
@@ -28,7 +28,7 @@ fn with(dir: &Path, passphrase: &Path) -> CertificateFolder {
 
 fn issue(folder: &CertificateFolder, name: &str) -> Result<Vec<Vec<u8>>, FolderError> {
     let key = KeyPair::generate(KeyAlgorithm::Ed25519).unwrap();
-    folder.issue(&identity(&format!("north/client/{name}")), key.public(), &LeafOptions::default(), NOW)
+    folder.issuing().issue(&identity(&format!("north/client/{name}")), key.public(), &LeafOptions::default(), NOW)
 }
 
 /// An error with its causes, as the command line shows it.
@@ -63,7 +63,7 @@ fn no_usable_key_lies_in_the_folder() {
         assert!(!text.contains("-----BEGIN PRIVATE KEY-----"), "{file:?}");
         assert!(!text.contains(passphrase.trim_end()), "{file:?}");
     }
-    assert_eq!(CertificateFolder::open(dir.path()).unwrap().plain_keys().unwrap(), Vec::<String>::new());
+    assert_eq!(CertificateFolder::open(dir.path()).unwrap().key_files().plain().unwrap(), Vec::<String>::new());
 }
 
 #[test]
@@ -82,12 +82,12 @@ fn openssl_opens_our_keys_and_we_open_its() {
                 format!("pkcs8 -topk8 -in {name}.plain {how} -passout file:authority.passphrase -out ca/{name}.key");
             assert_eq!(openssl(dir, &seal), Some(true), "{how}");
             let folder = CertificateFolder::open(dir).unwrap();
-            folder.reissue_crl(name, NOW).unwrap();
+            folder.publication().reissue_crl(name, NOW).unwrap();
         }
         let seal =
             format!("pkcs8 -topk8 -in {name}.plain -v2 des3 -passout file:authority.passphrase -out ca/{name}.key");
         assert_eq!(openssl(dir, &seal), Some(true));
-        let refused = CertificateFolder::open(dir).unwrap().reissue_crl(name, NOW).unwrap_err();
+        let refused = CertificateFolder::open(dir).unwrap().publication().reissue_crl(name, NOW).unwrap_err();
         assert!(matches!(&refused, FolderError::Key(KeyError::Locked { .. })), "{refused:?}");
     }
 }
@@ -102,21 +102,21 @@ fn without_the_passphrase_only_what_needs_a_key_is_refused() {
     fs::remove_file(&file).unwrap();
 
     let folder = CertificateFolder::open(dir).unwrap();
-    assert_eq!(folder.list().unwrap().len(), 1);
-    assert_eq!(folder.trust().unwrap().anchors.len(), 1);
-    assert!(!folder.forecast(NOW, 400 * DAY_MS).unwrap().is_empty());
+    assert_eq!(folder.records().unwrap().certificates().len(), 1);
+    assert_eq!(folder.records().unwrap().trust().unwrap().anchors.len(), 1);
+    assert!(!folder.records().unwrap().forecast(NOW, 400 * DAY_MS).is_empty());
     let refused = issue(&folder, "bob").unwrap_err();
     assert!(matches!(&refused, FolderError::Key(KeyError::Passphrase(PassphraseError::Missing { .. }))));
     let says = in_full(&refused);
     for part in [&*file.to_string_lossy(), "--passphrase-file", "CHANCERY_AUTHORITY_PASSPHRASE_FILE"] {
         assert!(says.contains(part), "{says:?} does not say {part}");
     }
-    assert!(folder.add_organization("south", KeyAlgorithm::Ed25519, NOW).is_err());
+    assert!(folder.authorities().add_organization("south", KeyAlgorithm::Ed25519, NOW).is_err());
     assert!(!key_file(dir, "south").exists());
     // A revocation is recorded whatever happens: the next CRL carries it.
     let alice = Selection::Identity(identity("north/client/alice"));
-    folder.revoke(&alice, RevocationReason::KeyCompromise, NOW).unwrap_err();
-    assert_eq!(folder.list().unwrap()[0].status(NOW), CertificateStatus::Revoked);
+    folder.revocation().revoke(&alice, RevocationReason::KeyCompromise, NOW).unwrap_err();
+    assert_eq!(folder.records().unwrap().certificates()[0].status(NOW), CertificateStatus::Revoked);
 
     for (text, says) in [("wrong\n", "with "), ("", "one line"), ("two\nlines", "one line")] {
         files::write_private(&file, text.as_bytes()).unwrap();
@@ -151,11 +151,16 @@ fn a_folder_has_one_passphrase() {
     folder(dir);
     let other = dir.join("other");
     files::write_private(&other, b"of another folder\n").unwrap();
-    let refused = with(dir, &other).add_organization_root("south", KeyAlgorithm::Ed25519, NOW).unwrap_err();
+    let refused =
+        with(dir, &other).authorities().add_organization_root("south", KeyAlgorithm::Ed25519, NOW).unwrap_err();
     assert!(matches!(&refused, FolderError::Key(KeyError::Passphrase(PassphraseError::Other { .. }))), "{refused:?}");
     assert!(!key_file(dir, "south").exists());
     // No second attempt finds half an organization.
-    CertificateFolder::open(dir).unwrap().add_organization_root("south", KeyAlgorithm::Ed25519, NOW).unwrap();
+    CertificateFolder::open(dir)
+        .unwrap()
+        .authorities()
+        .add_organization_root("south", KeyAlgorithm::Ed25519, NOW)
+        .unwrap();
 }
 
 #[test]
@@ -167,12 +172,12 @@ fn plain_keys_of_older_versions_work_and_are_encrypted_on_demand() {
     }
     old_folder(dir);
     let old = CertificateFolder::open(dir).unwrap();
-    assert_eq!(old.plain_keys().unwrap(), ["north", "root"]);
+    assert_eq!(old.key_files().plain().unwrap(), ["north", "root"]);
     issue(&old, "alice").unwrap();
 
-    assert_eq!(old.change_passphrase(&PassphraseSource::usual(dir)).unwrap(), ["north", "root"]);
+    assert_eq!(old.key_files().change_passphrase(&PassphraseSource::usual(dir)).unwrap(), ["north", "root"]);
     let new = CertificateFolder::open(dir).unwrap();
-    assert_eq!(new.plain_keys().unwrap(), Vec::<String>::new());
+    assert_eq!(new.key_files().plain().unwrap(), Vec::<String>::new());
     issue(&new, "bob").unwrap();
 }
 
@@ -198,25 +203,26 @@ fn a_change_that_was_interrupted_is_healed_by_the_next() {
     folder(dir);
     let (old, new) = (dir.join("authority.passphrase"), dir.join("new.passphrase"));
     let root_before = fs::read(key_file(dir, "root")).unwrap();
-    let change = || CertificateFolder::open(dir).unwrap().change_passphrase(&PassphraseSource::file(new.clone()));
+    let change =
+        || CertificateFolder::open(dir).unwrap().key_files().change_passphrase(&PassphraseSource::file(new.clone()));
     assert_eq!(change().unwrap(), ["north", "root"]);
     // As if it had stopped between the two: one key is under the old passphrase still, and a draft was left.
     fs::copy(key_file(dir, "root"), dir.join("ca/root.key.new")).unwrap();
     fs::write(key_file(dir, "root"), root_before).unwrap();
-    with(dir, &old).reissue_crl("root", NOW).unwrap();
-    with(dir, &old).reissue_crl("north", NOW).unwrap_err();
-    with(dir, &new).reissue_crl("north", NOW).unwrap();
+    with(dir, &old).publication().reissue_crl("root", NOW).unwrap();
+    with(dir, &old).publication().reissue_crl("north", NOW).unwrap_err();
+    with(dir, &new).publication().reissue_crl("north", NOW).unwrap();
 
     assert_eq!(change().unwrap(), ["north", "root"]);
     for name in ["root", "north"] {
-        with(dir, &new).reissue_crl(name, NOW).unwrap();
-        with(dir, &old).reissue_crl(name, NOW).unwrap_err();
+        with(dir, &new).publication().reissue_crl(name, NOW).unwrap();
+        with(dir, &old).publication().reissue_crl(name, NOW).unwrap_err();
         assert!(!dir.join(format!("ca/{name}.key.new")).exists());
     }
     // With neither passphrase nothing is touched.
     let before = fs::read(key_file(dir, "root")).unwrap();
     let wrong = dir.join("wrong");
     files::write_private(&wrong, b"wrong").unwrap();
-    with(dir, &wrong).change_passphrase(&PassphraseSource::file(old)).unwrap_err();
+    with(dir, &wrong).key_files().change_passphrase(&PassphraseSource::file(old)).unwrap_err();
     assert_eq!(fs::read(key_file(dir, "root")).unwrap(), before);
 }

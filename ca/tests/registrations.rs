@@ -11,7 +11,7 @@ use ca::{
         REQUESTS_OPEN_OF_STRANGERS_MAX, REQUESTS_OPEN_PER_REQUESTER_MAX, STRANGERS_REQUEST_LIFETIME_MS,
     },
     office::{
-        enrolment::EnrolmentPolicy, folder::FolderError, issuing::LeafOptions, renewal::renewal_message,
+        enrolment::EnrolmentPolicy, error::FolderError, issuing::LeafOptions, renewal::renewal_message,
         revocation::Selection,
     },
 };
@@ -21,11 +21,11 @@ use rcgen::{BasicConstraints, CertificateParams, IsCa, KeyUsagePurpose, SanType}
 use std::path::Path;
 
 const ALICE: &str = "north/client/alice";
-type Made = Result<ca::Registration, RegistrationError>;
+type Made = Result<ca::FiledRequest, RegistrationError>;
 
 fn folder(dir: &Path) -> CertificateFolder {
     let folder = CertificateFolder::create(dir, CONSORTIUM, KeyAlgorithm::Ed25519, NOW).unwrap();
-    folder.add_organization("north", KeyAlgorithm::Ed25519, NOW).unwrap();
+    folder.authorities().add_organization("north", KeyAlgorithm::Ed25519, NOW).unwrap();
     folder
 }
 
@@ -39,7 +39,7 @@ fn request(key: &KeyPair, name: &str) -> CertificateRequest {
 
 /// Verifies a path under everything that the folder knows, and says whose it is.
 fn holder(folder: &CertificateFolder, path: &[Vec<u8>], at: Time) -> String {
-    let store = trust_store(&folder.trust().unwrap());
+    let store = trust_store(&folder.records().unwrap().trust().unwrap());
     let verified = store.verify(path, at, Usage::ClientAuth).unwrap();
     verified.identity().to_string()
 }
@@ -61,19 +61,19 @@ fn an_approved_request_becomes_a_certificate_of_the_profile_and_nothing_that_it_
         vec![SanType::URI(uri.as_str().try_into().unwrap()), SanType::DnsName("peer.example".try_into().unwrap())];
     let hostile = CertificateRequest::parse(params.serialize_request(&key).unwrap().der()).unwrap();
 
-    let filed = folder.file_request(&hostile, None, "192.0.2.1", NOW).unwrap();
+    let filed = folder.registration().file_request(&hostile, None, "192.0.2.1", NOW).unwrap();
     assert_eq!((filed.status, filed.path.is_none()), (RequestStatus::Requested, true));
-    let again = folder.file_request(&hostile, None, "192.0.2.2", NOW).unwrap();
+    let again = folder.registration().file_request(&hostile, None, "192.0.2.2", NOW).unwrap();
     assert_eq!(again.record.id, filed.record.id, "the same key for the same identity is the same request");
-    let issued = folder.approve(&filed.record.id, "boss", None, NOW).unwrap();
+    let issued = folder.registration().approve(&filed.record.id, "boss", None, NOW).unwrap();
     assert_eq!(issued.status, RequestStatus::Issued);
     let path = issued.path.unwrap();
     // `verify` refuses CA rights, other usages and host names of a client; the identity is the requested one.
     assert_eq!(holder(&folder, &path, NOW), uri);
-    let collected = folder.file_request(&hostile, None, "192.0.2.1", NOW).unwrap();
+    let collected = folder.registration().file_request(&hostile, None, "192.0.2.1", NOW).unwrap();
     assert_eq!(collected.path, Some(path), "asking again collects the certificate");
-    assert_eq!(folder.list().unwrap().len(), 1);
-    let decided = folder.reject(&filed.record.id, "boss", "late", NOW);
+    assert_eq!(folder.records().unwrap().certificates().len(), 1);
+    let decided = folder.registration().reject(&filed.record.id, "boss", "late", NOW);
     assert!(matches!(decided, Err(RegistrationError::Decided(RequestStatus::Issued))));
 }
 
@@ -81,18 +81,21 @@ fn an_approved_request_becomes_a_certificate_of_the_profile_and_nothing_that_it_
 fn two_approvers_are_two_persons_who_mean_the_same() {
     let dir = tempfile::tempdir().unwrap();
     let folder = folder(dir.path());
-    folder.set_policy(EnrolmentPolicy { approvals: 2 }, NOW).unwrap();
-    assert!(matches!(folder.set_policy(EnrolmentPolicy { approvals: 0 }, NOW), Err(RegistrationError::Policy)));
-    let id = folder.file_request(&request(&key(), ALICE), None, "x", NOW).unwrap().record.id;
+    folder.registration().set_policy(EnrolmentPolicy { approvals: 2 }, NOW).unwrap();
+    assert!(matches!(
+        folder.registration().set_policy(EnrolmentPolicy { approvals: 0 }, NOW),
+        Err(RegistrationError::Policy)
+    ));
+    let id = folder.registration().file_request(&request(&key(), ALICE), None, "x", NOW).unwrap().record.id;
     let short = Terms { lifetime_ms: DAY_MS, ..Terms::default() };
-    let approve = |by: &str, terms: Option<&Terms>| folder.approve(&id, by, terms, NOW);
+    let approve = |by: &str, terms: Option<&Terms>| folder.registration().approve(&id, by, terms, NOW);
     assert!(matches!(approve(&identity(ALICE).to_string(), None), Err(RegistrationError::OwnRequest)));
     assert_eq!(approve("ann", Some(&short)).unwrap().status, RequestStatus::Requested);
     assert!(matches!(approve("ann", None), Err(RegistrationError::ApprovedAlready(_))));
     assert!(matches!(approve("bob", Some(&Terms::default())), Err(RegistrationError::OtherTerms)));
-    assert_eq!(folder.list().unwrap().len(), 0, "nothing is intended before the second yes");
+    assert_eq!(folder.records().unwrap().certificates().len(), 0, "nothing is intended before the second yes");
     assert_eq!(approve("bob", None).unwrap().status, RequestStatus::Issued);
-    let record = &folder.list().unwrap()[0];
+    let record = folder.records().unwrap().certificates()[0].clone();
     assert_eq!((record.request, record.not_after), (Some(id), later(DAY_MS)));
 }
 
@@ -101,23 +104,24 @@ fn a_rejection_is_for_good_and_silence_lapses() {
     let dir = tempfile::tempdir().unwrap();
     let folder = folder(dir.path());
     let (rejected, silent) = (key(), key());
-    let id = folder.file_request(&request(&rejected, ALICE), None, "x", NOW).unwrap().record.id;
-    folder.reject(&id, "boss", "unknown to us", NOW).unwrap();
-    assert!(matches!(folder.approve(&id, "boss", None, NOW), Err(RegistrationError::Decided(_))));
-    let again: Made = folder.file_request(&request(&rejected, ALICE), None, "x", NOW);
+    let id = folder.registration().file_request(&request(&rejected, ALICE), None, "x", NOW).unwrap().record.id;
+    folder.registration().reject(&id, "boss", "unknown to us", NOW).unwrap();
+    assert!(matches!(folder.registration().approve(&id, "boss", None, NOW), Err(RegistrationError::Decided(_))));
+    let again: Made = folder.registration().file_request(&request(&rejected, ALICE), None, "x", NOW);
     assert!(matches!(again, Err(RegistrationError::Rejected(reason)) if reason == "unknown to us"));
-    let id = folder.file_request(&request(&silent, ALICE), None, "x", NOW).unwrap().record.id;
+    let id = folder.registration().file_request(&request(&silent, ALICE), None, "x", NOW).unwrap().record.id;
     let late = later(REQUEST_LIFETIME_MS + 1);
-    let decided = folder.approve(&id, "boss", None, late);
+    let decided = folder.registration().approve(&id, "boss", None, late);
     assert!(matches!(decided, Err(RegistrationError::Decided(RequestStatus::Lapsed))));
-    assert_ne!(folder.file_request(&request(&silent, ALICE), None, "x", late).unwrap().record.id, id);
+    assert_ne!(folder.registration().file_request(&request(&silent, ALICE), None, "x", late).unwrap().record.id, id);
 }
 
 #[test]
 fn the_queue_is_bounded_and_takes_only_what_can_be_issued() {
     let dir = tempfile::tempdir().unwrap();
     let folder = folder(dir.path());
-    let file = |key: &KeyPair, name: &str, by: &str| folder.file_request(&request(key, name), None, by, NOW);
+    let file =
+        |key: &KeyPair, name: &str, by: &str| folder.registration().file_request(&request(key, name), None, by, NOW);
     for _ in 0..REQUESTS_OPEN_PER_REQUESTER_MAX {
         file(&key(), ALICE, "192.0.2.1").unwrap();
     }
@@ -136,10 +140,13 @@ fn the_queue_is_bounded_and_takes_only_what_can_be_issued() {
     let key = key();
     let nameless = CertificateParams::default().serialize_request(&key).unwrap();
     let nameless = CertificateRequest::parse(nameless.der()).unwrap();
-    assert!(matches!(folder.file_request(&nameless, None, "x", NOW), Err(RegistrationError::NoIdentity)));
-    folder.file_request(&nameless, Some(&identity(ALICE)), "x", NOW).unwrap();
+    assert!(matches!(
+        folder.registration().file_request(&nameless, None, "x", NOW),
+        Err(RegistrationError::NoIdentity)
+    ));
+    folder.registration().file_request(&nameless, Some(&identity(ALICE)), "x", NOW).unwrap();
     let (asked, bound) = (request(&key, "north/admin/boss"), identity(ALICE));
-    let mismatch = folder.file_request(&asked, Some(&bound), "x", NOW);
+    let mismatch = folder.registration().file_request(&asked, Some(&bound), "x", NOW);
     assert!(matches!(mismatch, Err(RegistrationError::OtherIdentity { .. })));
 }
 
@@ -148,14 +155,14 @@ fn the_queue_is_bounded_and_takes_only_what_can_be_issued() {
 fn strangers_do_not_close_the_queue_to_members_nor_members_to_administrators() {
     let dir = tempfile::tempdir().unwrap();
     let folder = folder(dir.path());
-    let file = |by: &str, now| folder.file_request(&request(&key(), ALICE), None, by, now);
+    let file = |by: &str, now| folder.registration().file_request(&request(&key(), ALICE), None, by, now);
     let fill = |by: &dyn Fn(usize) -> String, now| {
         let filed = (0..REQUESTS_OPEN_MAX).map(|number| file(&by(number / REQUESTS_OPEN_PER_REQUESTER_MAX), now));
         let mut filed = filed.skip_while(Result::is_ok);
         filed.next().unwrap().unwrap_err().to_string()
     };
     let waiting = |now| {
-        let requests = folder.requests(now).unwrap();
+        let requests = folder.records().unwrap().filed_requests(now);
         requests.iter().filter(|request| request.status == RequestStatus::Requested).count()
     };
     let told = fill(&|number| format!("192.0.2.{number}"), NOW);
@@ -185,10 +192,10 @@ fn strangers_do_not_close_the_queue_to_members_nor_members_to_administrators() {
 fn a_strangers_request_that_an_administrator_has_approved_waits_as_long_as_others() {
     let dir = tempfile::tempdir().unwrap();
     let folder = folder(dir.path());
-    folder.set_policy(EnrolmentPolicy { approvals: 2 }, NOW).unwrap();
-    let id = folder.file_request(&request(&key(), ALICE), None, "192.0.2.1", NOW).unwrap().record.id;
-    folder.approve(&id, "ann", None, NOW).unwrap();
-    let issued = folder.approve(&id, "bob", None, later(REQUEST_LIFETIME_MS)).unwrap();
+    folder.registration().set_policy(EnrolmentPolicy { approvals: 2 }, NOW).unwrap();
+    let id = folder.registration().file_request(&request(&key(), ALICE), None, "192.0.2.1", NOW).unwrap().record.id;
+    folder.registration().approve(&id, "ann", None, NOW).unwrap();
+    let issued = folder.registration().approve(&id, "bob", None, later(REQUEST_LIFETIME_MS)).unwrap();
     assert_eq!(issued.status, RequestStatus::Issued);
 }
 
@@ -197,11 +204,13 @@ fn a_token_enrols_one_key_for_one_identity_in_time() {
     let dir = tempfile::tempdir().unwrap();
     let folder = folder(dir.path());
     // A token stands for its approvals, whatever the policy.
-    folder.set_policy(EnrolmentPolicy { approvals: 2 }, NOW).unwrap();
-    let (token, expires) = folder.add_token(&identity(ALICE), None, Terms::default(), DAY_MS, NOW).unwrap();
+    folder.registration().set_policy(EnrolmentPolicy { approvals: 2 }, NOW).unwrap();
+    let (token, expires) =
+        folder.registration().add_token(&identity(ALICE), None, Terms::default(), DAY_MS, NOW).unwrap();
     assert_eq!(expires, later(DAY_MS));
     let key = key();
-    let enrol = |request: &CertificateRequest, token: &_, at| folder.enrol(request, None, token, "x", at);
+    let enrol =
+        |request: &CertificateRequest, token: &_, at| folder.registration().enrol(request, None, token, "x", at);
     let wrong = format!("{}.{}", token.id(), "00".repeat(32)).parse().unwrap();
     assert!(matches!(enrol(&request(&key, ALICE), &wrong, NOW), Err(RegistrationError::UnknownToken)));
     let other = enrol(&request(&key, "north/admin/boss"), &token, NOW);
@@ -213,11 +222,11 @@ fn a_token_enrols_one_key_for_one_identity_in_time() {
     for request in [request(&key, ALICE), request(&self::key(), ALICE)] {
         assert!(matches!(enrol(&request, &token, NOW), Err(RegistrationError::SpentToken)), "a replay");
     }
-    assert_eq!(folder.list().unwrap().len(), 1);
+    assert_eq!(folder.records().unwrap().certificates().len(), 1);
     let index = std::fs::read_to_string(dir.path().join("ca/index.jsonl")).unwrap();
     assert!(!index.contains(token.reveal().split_once('.').unwrap().1), "the secret is not kept");
     let names = Terms { alternative_names: vec!["peer.example".parse().unwrap()], ..Terms::default() };
-    let refused = folder.add_token(&identity(ALICE), None, names, DAY_MS, NOW);
+    let refused = folder.registration().add_token(&identity(ALICE), None, names, DAY_MS, NOW);
     assert!(matches!(refused, Err(RegistrationError::Terms)), "host names are for peers");
 }
 
@@ -229,19 +238,19 @@ fn renewal_keeps_the_identity_and_both_certificates_work() {
     let peer = identity("north/peer/p");
     let alternative_names = vec!["127.0.0.1".parse().unwrap(), "peer.example".parse().unwrap()];
     let options = LeafOptions { alternative_names, lifetime_ms: 40 * DAY_MS, ..LeafOptions::default() };
-    let old = folder.issue_profile(&peer, &options, &into, NOW).unwrap();
+    let old = folder.issuing().issue_profile(&peer, &options, &into, NOW).unwrap();
     let at = later(30 * DAY_MS);
     for (round, new_key) in [None, Some(KeyAlgorithm::P256)].into_iter().enumerate() {
-        let path = folder.renew_credentials(&into, new_key, at).unwrap();
+        let path = folder.renewal().renew_credentials(&into, new_key, None, at).unwrap();
         let loaded = Credentials::load(&into).unwrap();
         assert_eq!(loaded.path, path);
         loaded.own_certificate().unwrap();
         assert_eq!(loaded.key.public() == old.key.public(), new_key.is_none());
-        folder.reissue_crl("north", at).unwrap();
+        folder.publication().reissue_crl("north", at).unwrap();
         for path in [&old.path, &path] {
             assert_eq!(holder(&folder, path, at), peer.to_string());
         }
-        let record = &folder.list().unwrap()[round + 1];
+        let record = folder.records().unwrap().certificates()[round + 1].clone();
         assert_eq!(record.not_after, at.plus_millis(40 * DAY_MS));
         assert!(record.renews.is_some());
         let text = String::from_utf8_lossy(&path[0]).into_owned();
@@ -256,10 +265,10 @@ fn an_expired_certificate_is_renewed_by_its_key_within_the_grace_and_never_when_
     let folder = folder(dir.path());
     let (old_key, new_key) = (key(), key());
     let options = LeafOptions { lifetime_ms: DAY_MS, ..LeafOptions::default() };
-    let leaf = folder.issue(&identity(ALICE), old_key.public(), &options, NOW).unwrap().remove(0);
+    let leaf = folder.issuing().issue(&identity(ALICE), old_key.public(), &options, NOW).unwrap().remove(0);
     let renew = |request: &CertificateRequest, signer: &KeyPair, signed: Time, now: Time| {
         let signature = signer.sign(&renewal_message(signed, request.der())).unwrap();
-        folder.renew(&leaf, request, Possession::Signature { at: signed, signature: &signature }, now)
+        folder.renewal().renew(&leaf, request, Possession::Signature { at: signed, signature: &signature }, now)
     };
     let wanted = request(&new_key, ALICE);
     let at = later(2 * DAY_MS);
@@ -281,14 +290,14 @@ fn an_expired_certificate_is_renewed_by_its_key_within_the_grace_and_never_when_
     let late = end.plus_millis(1_000);
     assert!(matches!(renew(&wanted, &old_key, late, late), Err(RenewalError::Expired(_))));
 
-    let selection = Selection::Serial(folder.list().unwrap()[0].serial.clone());
-    folder.revoke(&selection, RevocationReason::KeyCompromise, at).unwrap();
+    let selection = Selection::Serial(folder.records().unwrap().certificates()[0].serial.clone());
+    folder.revocation().revoke(&selection, RevocationReason::KeyCompromise, at).unwrap();
     assert!(matches!(renew(&wanted, &old_key, at, at), Err(RenewalError::Revoked)));
     // The key is known to others: no new certificate for it either.
-    let reused = folder.file_request(&request(&old_key, ALICE), None, "x", at);
+    let reused = folder.registration().file_request(&request(&old_key, ALICE), None, "x", at);
     assert!(matches!(reused, Err(RegistrationError::Folder(FolderError::CompromisedKey))));
     let elsewhere = tempfile::tempdir().unwrap();
-    let foreign = self::folder(elsewhere.path()).renew(&leaf, &wanted, Possession::Connection, at);
+    let foreign = self::folder(elsewhere.path()).renewal().renew(&leaf, &wanted, Possession::Connection, at);
     assert!(matches!(foreign, Err(RenewalError::Foreign)));
 }
 
@@ -297,11 +306,11 @@ fn renewals_do_not_pile_up() {
     let dir = tempfile::tempdir().unwrap();
     let folder = folder(dir.path());
     let into = dir.path().join("alice");
-    folder.issue_profile(&identity(ALICE), &LeafOptions::default(), &into, NOW).unwrap();
+    folder.issuing().issue_profile(&identity(ALICE), &LeafOptions::default(), &into, NOW).unwrap();
     for _ in 1..CERTIFICATES_PER_IDENTITY_MAX {
-        folder.renew_credentials(&into, None, NOW).unwrap();
+        folder.renewal().renew_credentials(&into, None, None, NOW).unwrap();
     }
-    let refused = folder.renew_credentials(&into, None, NOW);
+    let refused = folder.renewal().renew_credentials(&into, None, None, NOW);
     let too_many = RegistrationError::TooManyCertificates(Box::new(identity(ALICE)));
     assert_eq!(refused.unwrap_err().to_string(), too_many.to_string());
 }
@@ -311,9 +320,9 @@ fn an_interrupted_change_of_key_is_completed_or_undone() {
     let dir = tempfile::tempdir().unwrap();
     let folder = folder(dir.path());
     let into = dir.path().join("alice");
-    folder.issue_profile(&identity(ALICE), &LeafOptions::default(), &into, NOW).unwrap();
+    folder.issuing().issue_profile(&identity(ALICE), &LeafOptions::default(), &into, NOW).unwrap();
     let new = key();
-    let path = folder.issue(&identity(ALICE), new.public(), &LeafOptions::default(), NOW).unwrap();
+    let path = folder.issuing().issue(&identity(ALICE), new.public(), &LeafOptions::default(), NOW).unwrap();
     let next = into.join("cert.pem.next");
     let lay = || std::fs::write(&next, pki::trust::files::certificates_pem(&path)).unwrap();
     lay();
@@ -330,14 +339,14 @@ fn an_interrupted_change_of_key_is_completed_or_undone() {
 fn a_request_that_a_crash_left_approved_is_issued_by_the_next_try() {
     let dir = tempfile::tempdir().unwrap();
     let folder = folder(dir.path());
-    folder.set_policy(EnrolmentPolicy { approvals: 2 }, NOW).unwrap();
+    folder.registration().set_policy(EnrolmentPolicy { approvals: 2 }, NOW).unwrap();
     let wanted = request(&key(), ALICE);
-    let id = folder.file_request(&wanted, None, "x", NOW).unwrap().record.id;
-    folder.approve(&id, "ann", None, NOW).unwrap();
+    let id = folder.registration().file_request(&wanted, None, "x", NOW).unwrap().record.id;
+    folder.registration().approve(&id, "ann", None, NOW).unwrap();
     // As if the process had died between the last approval and the signature.
-    folder.set_policy(EnrolmentPolicy { approvals: 1 }, NOW).unwrap();
-    assert_eq!(folder.request(&id, NOW).unwrap().status, RequestStatus::Approved);
-    assert_eq!(folder.file_request(&wanted, None, "x", NOW).unwrap().status, RequestStatus::Issued);
+    folder.registration().set_policy(EnrolmentPolicy { approvals: 1 }, NOW).unwrap();
+    assert_eq!(folder.records().unwrap().filed_request(&id, NOW).unwrap().status, RequestStatus::Approved);
+    assert_eq!(folder.registration().file_request(&wanted, None, "x", NOW).unwrap().status, RequestStatus::Issued);
 }
 
 #[test]

@@ -7,7 +7,7 @@ use ca::{
     CertificateFolder,
     limits::DAY_MS,
     office::{
-        folder::FolderError, issuing::LeafOptions, record::AuthorityRecord, reissue::newest, revocation::Selection,
+        error::FolderError, issuing::LeafOptions, record::AuthorityRecord, reissue::newest, revocation::Selection,
     },
 };
 use pki::{
@@ -21,8 +21,8 @@ const LATER: ledger_classes::primitives::time::Time = NOW.plus_millis(20 * DAY_M
 
 fn folder(dir: &Path) -> CertificateFolder {
     let folder = CertificateFolder::create(dir, CONSORTIUM, KeyAlgorithm::Ed25519, NOW).unwrap();
-    folder.add_organization("north", KeyAlgorithm::P256, NOW).unwrap();
-    folder.add_organization_root("south", KeyAlgorithm::Ed25519, NOW).unwrap();
+    folder.authorities().add_organization("north", KeyAlgorithm::P256, NOW).unwrap();
+    folder.authorities().add_organization_root("south", KeyAlgorithm::Ed25519, NOW).unwrap();
     folder
 }
 
@@ -33,16 +33,16 @@ fn issue(
     now: ledger_classes::primitives::time::Time,
 ) -> Vec<Vec<u8>> {
     let who = identity(name);
-    folder.issue_profile(&who, &LeafOptions::default(), &dir.join(who.name()), now).unwrap().path
+    folder.issuing().issue_profile(&who, &LeafOptions::default(), &dir.join(who.name()), now).unwrap().path
 }
 
 fn verdict(folder: &CertificateFolder, path: &[Vec<u8>]) -> Result<(), PathError> {
-    let store = trust_store(&folder.trust().unwrap());
+    let store = trust_store(&folder.records().unwrap().trust().unwrap());
     store.verify(path, LATER, Usage::ClientAuth).map(|_| ())
 }
 
 fn record(folder: &CertificateFolder, name: &str) -> AuthorityRecord {
-    folder.authorities().unwrap().into_iter().find(|record| record.name == name).unwrap()
+    folder.records().unwrap().authorities()[name].clone()
 }
 
 #[test]
@@ -52,15 +52,15 @@ fn paths_hold_under_the_old_and_the_new_certificate() {
     let folder = folder(dir);
     let alice = issue(dir, &folder, "north/client/alice", NOW);
     let bob = issue(dir, &folder, "south/client/bob", NOW);
-    let before = folder.trust().unwrap();
+    let before = folder.records().unwrap().trust().unwrap();
     for name in ["north", "south"] {
         let old = record(&folder, name);
-        let new = folder.reissue(name, LATER).unwrap();
+        let new = folder.authorities().reissue(name, LATER).unwrap();
         assert_eq!(new, record(&folder, name));
         assert!(new.serial != old.serial && new.not_after == old.not_after.plus_millis(20 * DAY_MS));
         assert_eq!((new.earlier.len(), &new.earlier[0].serial), (1, &old.serial));
     }
-    let trust = folder.trust().unwrap();
+    let trust = folder.records().unwrap().trust().unwrap();
     assert_eq!((trust.anchors.len(), trust.issuing.len()), (3, 2));
     let all: Vec<Vec<u8>> = trust.anchors.iter().chain(&trust.issuing).cloned().collect();
     let newest = newest(all);
@@ -89,12 +89,15 @@ fn paths_hold_under_the_old_and_the_new_certificate() {
 
     // One CRL and one OCSP answer count under both.
     for (name, path) in [("north/client/alice", &alice), ("south/client/bob", &bob)] {
-        let revoked = folder.revoke(&Selection::Identity(identity(name)), RevocationReason::Superseded, LATER).unwrap();
+        let revoked = folder
+            .revocation()
+            .revoke(&Selection::Identity(identity(name)), RevocationReason::Superseded, LATER)
+            .unwrap();
         let other = [&[path[0].clone()], &path[1..].iter().map(|_| carol[1].clone()).collect::<Vec<_>>()[..]].concat();
         for path in [path, &other] {
             assert!(matches!(verdict(&folder, path), Err(PathError::Revocation { position: 0, .. })));
         }
-        let evidence = folder.evidence(&revoked[0]).unwrap().unwrap();
+        let evidence = folder.records().unwrap().evidence(&revoked[0]).unwrap().unwrap();
         let vouching = trust.anchors.iter().chain(&trust.issuing);
         let proven = |anchor: &&Vec<u8>| {
             verify_revocation(&evidence.path, &evidence.answer, &[(*anchor).clone()], LATER).is_ok()
@@ -103,13 +106,13 @@ fn paths_hold_under_the_old_and_the_new_certificate() {
         assert_eq!(vouching.filter(proven).count(), 1 + path.len());
     }
     // The whole CA: no path of it is left.
-    folder.revoke_organization("north", RevocationReason::CaCompromise, LATER).unwrap();
+    folder.revocation().revoke_organization("north", RevocationReason::CaCompromise, LATER).unwrap();
     for path in [&carol, &vec![carol[0].clone(), alice[1].clone()]] {
         assert!(matches!(verdict(&folder, path), Err(PathError::Revocation { position: 1, .. })));
     }
-    assert!(matches!(folder.reissue("north", LATER), Err(FolderError::AuthorityRevoked(_))));
-    assert!(matches!(folder.reissue("root", LATER), Err(FolderError::RootReissue)));
-    assert!(matches!(folder.reissue("west", LATER), Err(FolderError::UnknownAuthority(_))));
+    assert!(matches!(folder.authorities().reissue("north", LATER), Err(FolderError::AuthorityRevoked(_))));
+    assert!(matches!(folder.authorities().reissue("root", LATER), Err(FolderError::RootReissue)));
+    assert!(matches!(folder.authorities().reissue("west", LATER), Err(FolderError::UnknownAuthority(_))));
 }
 
 /// The folder as `kill -9` leaves it after each thing that a reissue writes.
@@ -121,7 +124,7 @@ fn a_reissue_that_was_interrupted_is_done_again() {
     let index = fs::read_to_string(made.path().join("ca/index.jsonl")).unwrap();
     let files = ["ca/north.pem", "ca/crl/root.pem"].map(|name| made.path().join(name));
     let before = files.clone().map(|file| fs::read(file).unwrap());
-    let new = whole.reissue("north", LATER).unwrap();
+    let new = whole.authorities().reissue("north", LATER).unwrap();
     let lines: Vec<String> = fs::read_to_string(made.path().join("ca/index.jsonl")).unwrap()[index.len()..]
         .lines()
         .map(|line| format!("{line}\n"))
@@ -138,16 +141,20 @@ fn a_reissue_that_was_interrupted_is_done_again() {
         }
         let folder = CertificateFolder::open(made.path()).unwrap();
         verdict(&folder, &alice).unwrap();
-        let bob =
-            folder.issue(&identity("north/client/b"), alice_key(made.path()).public(), &LeafOptions::default(), LATER);
+        let bob = folder.issuing().issue(
+            &identity("north/client/b"),
+            alice_key(made.path()).public(),
+            &LeafOptions::default(),
+            LATER,
+        );
         assert_eq!(bob.unwrap()[1] == newest[0], written == 2, "the index decides");
-        let again = folder.reissue("north", LATER).unwrap();
+        let again = folder.authorities().reissue("north", LATER).unwrap();
         assert_eq!(again.earlier.len(), written);
         let now = read_certificates(&made.path().join("ca/north.pem")).unwrap();
-        assert_eq!(now, [folder.authority_certificate("north").unwrap()]);
+        assert_eq!(now, [folder.records().unwrap().authority_certificate("north").unwrap()]);
         verdict(&folder, &[alice[0].clone(), now[0].clone()]).unwrap();
         // A certificate that may exist is revoked with the others.
-        folder.revoke_organization("north", RevocationReason::CaCompromise, LATER).unwrap();
+        folder.revocation().revoke_organization("north", RevocationReason::CaCompromise, LATER).unwrap();
         let path = [alice[0].clone(), newest[0].clone()];
         assert!(matches!(verdict(&folder, &path), Err(PathError::Revocation { position: 1, .. })));
     }
@@ -163,7 +170,7 @@ fn openssl_verifies_a_leaf_through_either_certificate() {
     let dir = made.path();
     let folder = folder(dir);
     issue(dir, &folder, "north/client/alice", NOW);
-    folder.reissue("north", LATER).unwrap();
+    folder.authorities().reissue("north", LATER).unwrap();
     issue(dir, &folder, "north/client/carol", LATER);
     let mut through = 0;
     for entry in fs::read_dir(dir.join("ca/authorities")).unwrap() {

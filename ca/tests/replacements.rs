@@ -8,7 +8,7 @@ use ca::{
     CertificateFolder, KeyPair, Keyring, PassphraseSource,
     limits::DAY_MS,
     office::{
-        folder::FolderError, issuing::LeafOptions, publication::read_ocsp_answer, record::CertificateStatus,
+        error::FolderError, issuing::LeafOptions, publication::read_ocsp_answer, record::CertificateStatus,
         renewal::RenewalError, revocation::Selection,
     },
 };
@@ -27,14 +27,14 @@ const LATER: Time = NOW.plus_millis(20 * DAY_MS);
 
 fn folder(dir: &Path) -> CertificateFolder {
     let folder = CertificateFolder::create(dir, CONSORTIUM, KeyAlgorithm::Ed25519, NOW).unwrap();
-    folder.add_organization("north", KeyAlgorithm::P256, NOW).unwrap();
-    folder.add_organization_root("south", KeyAlgorithm::Ed25519, NOW).unwrap();
+    folder.authorities().add_organization("north", KeyAlgorithm::P256, NOW).unwrap();
+    folder.authorities().add_organization_root("south", KeyAlgorithm::Ed25519, NOW).unwrap();
     folder
 }
 
 fn issue(dir: &Path, folder: &CertificateFolder, name: &str, now: Time) -> Vec<Vec<u8>> {
     let who = identity(name);
-    folder.issue_profile(&who, &LeafOptions::default(), &dir.join(who.name()), now).unwrap().path
+    folder.issuing().issue_profile(&who, &LeafOptions::default(), &dir.join(who.name()), now).unwrap().path
 }
 
 fn verdict(trust: &TrustBundle, path: &[Vec<u8>]) -> Result<(), PathError> {
@@ -63,18 +63,22 @@ fn a_replaced_ca_is_out_with_all_that_it_issued_and_the_index_goes_on_under_the_
         let alice = issue(dir, &folder, &client, NOW);
         let bob = issue(dir, &folder, &format!("{name}/client/bob"), NOW);
         folder
+            .revocation()
             .revoke(&Selection::Identity(identity(&format!("{name}/client/bob"))), RevocationReason::Superseded, NOW)
             .unwrap();
-        let (held, old) = (folder.trust().unwrap(), read_certificates(&dir.join(format!("ca/{name}.pem"))).unwrap());
+        let (held, old) = (
+            folder.records().unwrap().trust().unwrap(),
+            read_certificates(&dir.join(format!("ca/{name}.pem"))).unwrap(),
+        );
         let own_root = name == "south";
 
-        let replaced = folder.replace_authority(name, KeyAlgorithm::P256, LATER).unwrap();
+        let replaced = folder.authorities().replace(name, KeyAlgorithm::P256, LATER).unwrap();
         assert_eq!(replaced.unsaid, None);
         assert_eq!((replaced.authority.name.as_str(), replaced.authority.organization()), (name, name));
         let new = read_certificates(&dir.join(format!("ca/{name}.pem"))).unwrap();
         assert_ne!(key_of(&new[0]), key_of(&old[0]));
         // The old key says of itself that others have it, on any channel that lists it, and of no other.
-        let said = folder.compromised().unwrap();
+        let said = folder.records().unwrap().compromised().unwrap();
         assert_eq!((said.len(), said[0].organization.as_str(), said[0].has_key_of(&old[0])), (1, name, true));
         let message = authority_compromise_message(&key_of(&old[0]));
         let says =
@@ -103,13 +107,13 @@ fn a_replaced_ca_is_out_with_all_that_it_issued_and_the_index_goes_on_under_the_
         assert!(facts.not_before <= LATER && LATER < facts.not_after);
 
         // Who trusts the folder trusts the old one no more; who knows the old one hears of it from its root.
-        let trust = folder.trust().unwrap();
+        let trust = folder.records().unwrap().trust().unwrap();
         let listed = |trust: &TrustBundle, der: &Vec<u8>| trust.anchors.contains(der) || trust.issuing.contains(der);
         assert!(listed(&trust, &new[0]) && !listed(&trust, &old[0]));
-        assert_eq!(folder.bundle(&[]).unwrap().anchors.len(), 2, "the root and south");
+        assert_eq!(folder.records().unwrap().bundle(&[]).unwrap().anchors.len(), 2, "the root and south");
         let mut both = trust.clone();
         both.extend(held.clone());
-        both.remove_roots(&folder.retired_roots().unwrap());
+        both.remove_roots(folder.records().unwrap().retired());
         both.crls = trust.crls.clone();
         verdict(&both, &alice).unwrap_err();
         // Elsewhere the root's list says so; a root of its own is taken away.
@@ -117,56 +121,78 @@ fn a_replaced_ca_is_out_with_all_that_it_issued_and_the_index_goes_on_under_the_
         elsewhere.crls.extend(trust.crls.clone());
         let refused = verdict(&elsewhere, &alice).err();
         assert_eq!(matches!(refused, Some(PathError::Revocation { position: 1, .. })), !own_root, "{refused:?}");
-        let successors = folder.replaced().unwrap();
+        let successors = folder.records().unwrap().replaced().unwrap();
         assert!(successors.len() == 1 && successors[0].organization == name && said[0].key == successors[0].before);
 
         // What the index knows is renewed with the folder, and by nobody else; what was revoked stays so.
-        let record = |name: &str| folder.list().unwrap().into_iter().rfind(|it| it.identity == identity(name)).unwrap();
+        let record = |name: &str| {
+            folder.records().unwrap().certificates().iter().rfind(|it| it.identity == identity(name)).unwrap().clone()
+        };
         assert_eq!(record(&client).status(LATER), CertificateStatus::Revoked);
-        assert!(folder.has_lost_its_authority(&alice[0]).unwrap() && !folder.has_lost_its_authority(&bob[0]).unwrap());
+        assert!(
+            folder.records().unwrap().has_lost_its_authority(&alice[0])
+                && !folder.records().unwrap().has_lost_its_authority(&bob[0])
+        );
         let key = KeyPair::load(&dir.join("alice/key.pem")).unwrap();
         let request = pki::CertificateRequest::parse(
             ca::holder::request::make_request(&key, &identity(&client)).unwrap().as_bytes(),
         )
         .unwrap();
-        let online = folder.renew(&alice[0], &request, ca::Possession::Connection, LATER);
+        let online = folder.renewal().renew(&alice[0], &request, ca::Possession::Connection, LATER);
         assert!(matches!(online, Err(RenewalError::Revoked)), "{online:?}");
-        let renewed = folder.renew_credentials(&dir.join("alice"), None, LATER).unwrap();
-        verdict(&folder.trust().unwrap(), &renewed).unwrap();
+        let renewed = folder.renewal().renew_credentials(&dir.join("alice"), None, None, LATER).unwrap();
+        verdict(&folder.records().unwrap().trust().unwrap(), &renewed).unwrap();
         assert_eq!(record(&client).status(LATER), CertificateStatus::Valid);
-        assert!(!folder.has_lost_its_authority(&renewed[0]).unwrap());
-        assert!(matches!(folder.renew_credentials(&dir.join("bob"), None, LATER), Err(RenewalError::Revoked)));
+        assert!(!folder.records().unwrap().has_lost_its_authority(&renewed[0]));
+        assert!(matches!(
+            folder.renewal().renew_credentials(&dir.join("bob"), None, None, LATER),
+            Err(RenewalError::Revoked)
+        ));
 
         // The new one issues, revokes and goes on; the old one is asked for nothing any more.
         let carol = issue(dir, &folder, &format!("{name}/client/carol"), LATER);
-        verdict(&folder.trust().unwrap(), &carol).unwrap();
+        verdict(&folder.records().unwrap().trust().unwrap(), &carol).unwrap();
         folder
+            .revocation()
             .revoke(
                 &Selection::Identity(identity(&format!("{name}/client/carol"))),
                 RevocationReason::Superseded,
                 LATER,
             )
             .unwrap();
-        assert!(matches!(verdict(&folder.trust().unwrap(), &carol), Err(PathError::Revocation { position: 0, .. })));
+        assert!(matches!(
+            verdict(&folder.records().unwrap().trust().unwrap(), &carol),
+            Err(PathError::Revocation { position: 0, .. })
+        ));
         assert_eq!(
-            (folder.lacking_crls().unwrap(), folder.due_crls(LATER).unwrap().contains(&format!("{name}.1"))),
+            (
+                folder.records().unwrap().lacking_crls(),
+                folder.records().unwrap().due_crls(LATER).contains(&format!("{name}.1"))
+            ),
             (vec![], false)
         );
-        assert!(folder.forecast(LATER, u64::MAX).unwrap().iter().all(|expiry| !expiry.what.to_string().contains(".1")));
-        folder.reissue(name, LATER).unwrap();
+        assert!(
+            folder
+                .records()
+                .unwrap()
+                .forecast(LATER, u64::MAX)
+                .iter()
+                .all(|expiry| !expiry.what.to_string().contains(".1"))
+        );
+        folder.authorities().reissue(name, LATER).unwrap();
         // Another folder that opens it finds the same, with the keys of both; and a second theft is no other.
         let again = CertificateFolder::open(dir).unwrap();
-        assert_eq!(again.compromised().unwrap(), said);
-        again.replace_authority(name, KeyAlgorithm::Ed25519, LATER.plus_millis(DAY_MS)).unwrap();
+        assert_eq!(again.records().unwrap().compromised().unwrap(), said);
+        again.authorities().replace(name, KeyAlgorithm::Ed25519, LATER.plus_millis(DAY_MS)).unwrap();
         // Each names the next: the first still the certificate that it knew, of a CA that has another since.
-        let both = again.compromised().unwrap();
+        let both = again.records().unwrap().compromised().unwrap();
         let newest = read_certificates(&dir.join(format!("ca/{name}.pem"))).unwrap();
         let named: Vec<_> = both.iter().map(|said| said.succession.clone().unwrap().certificate).collect();
         assert_eq!(named, [new[0].clone(), newest[0].clone()]);
         assert!(both[0].succession == said[0].succession && both[1].has_key_of(&new[0]));
         let next = PassphraseSource::file(dir.join("next"));
         next.make().unwrap();
-        let changed = again.change_passphrase(&next).unwrap();
+        let changed = again.key_files().change_passphrase(&next).unwrap();
         assert!(changed.iter().filter(|key| key.starts_with(name)).count() == 3, "{changed:?}");
         let moved = CertificateFolder::open(dir).unwrap().with_keys(Keyring::new(next));
         issue(dir, &moved, &format!("{name}/client/dave"), LATER);
@@ -179,30 +205,30 @@ fn a_ca_whose_key_is_gone_is_replaced_and_says_nothing() {
     let dir = tempfile::tempdir().unwrap();
     let folder = folder(dir.path());
     let alice = issue(dir.path(), &folder, "north/client/alice", NOW);
-    let held = folder.trust().unwrap();
+    let held = folder.records().unwrap().trust().unwrap();
     fs::remove_file(dir.path().join("ca/north.key")).unwrap();
     let folder = CertificateFolder::open(dir.path()).unwrap();
-    let replaced = folder.replace_authority("north", KeyAlgorithm::Ed25519, LATER).unwrap();
+    let replaced = folder.authorities().replace("north", KeyAlgorithm::Ed25519, LATER).unwrap();
     assert!(replaced.unsaid.unwrap().contains("north.key"));
-    assert_eq!(folder.compromised().unwrap(), []);
+    assert_eq!(folder.records().unwrap().compromised().unwrap(), []);
     // Nor does a key say that one takes its place which is out as well and has named nobody.
     for (lost, successor) in [(false, true), (true, false)] {
         let dir = tempfile::tempdir().unwrap();
         let folder = self::folder(dir.path());
-        folder.replace_authority("north", KeyAlgorithm::P256, LATER).unwrap();
+        folder.authorities().replace("north", KeyAlgorithm::P256, LATER).unwrap();
         if lost {
             fs::remove_file(dir.path().join("ca/north.2.key")).unwrap();
         }
         let folder = CertificateFolder::open(dir.path()).unwrap();
-        folder.replace_authority("north", KeyAlgorithm::P256, LATER).unwrap();
-        let said = folder.compromised().unwrap();
+        folder.authorities().replace("north", KeyAlgorithm::P256, LATER).unwrap();
+        let said = folder.records().unwrap().compromised().unwrap();
         assert_eq!((said.len(), said[0].succession.is_some()), (if lost { 1 } else { 2 }, successor));
     }
-    let mut both = folder.trust().unwrap();
+    let mut both = folder.records().unwrap().trust().unwrap();
     both.extend(held);
     assert!(matches!(verdict(&both, &alice), Err(PathError::Revocation { position: 1, .. })));
     for name in ["root", "west", "north.1"] {
-        assert!(folder.replace_authority(name, KeyAlgorithm::Ed25519, LATER).is_err(), "{name}");
+        assert!(folder.authorities().replace(name, KeyAlgorithm::Ed25519, LATER).is_err(), "{name}");
     }
 }
 
@@ -214,7 +240,7 @@ fn a_replacement_that_was_interrupted_has_happened_or_not() {
     let whole = folder(made.path());
     let alice = issue(made.path(), &whole, "north/client/alice", NOW);
     let before = read_tree(&made.path().join("ca"));
-    whole.replace_authority("north", KeyAlgorithm::P256, LATER).unwrap();
+    whole.authorities().replace("north", KeyAlgorithm::P256, LATER).unwrap();
     let after = read_tree(&made.path().join("ca"));
     let new_ca = read_certificates(&made.path().join("ca/north.pem")).unwrap().remove(0);
     let index = "index.jsonl".to_owned();
@@ -265,25 +291,25 @@ fn a_replacement_that_was_interrupted_has_happened_or_not() {
             let folder = CertificateFolder::open(dir.path()).unwrap();
             let what = format!("line {place} of {decided}, {part} files");
             // What the peer does each minute.
-            for name in folder.due_crls(LATER).unwrap() {
-                folder.reissue_crl(&name, LATER).unwrap();
+            for name in folder.records().unwrap().due_crls(LATER) {
+                folder.publication().reissue_crl(&name, LATER).unwrap();
             }
-            assert_eq!(folder.lacking_crls().unwrap(), Vec::<String>::new(), "{what}");
-            let trust = folder.trust().unwrap();
+            assert_eq!(folder.records().unwrap().lacking_crls(), Vec::<String>::new(), "{what}");
+            let trust = folder.records().unwrap().trust().unwrap();
             assert_eq!(verdict(&trust, &alice).is_err(), happened, "{what}");
-            let said = folder.compromised().unwrap();
+            let said = folder.records().unwrap().compromised().unwrap();
             assert_eq!(said.len(), usize::from(happened), "{what}");
             assert!(said.iter().all(|it| it.succession.as_ref().is_some_and(|it| it.certificate == new_ca)), "{what}");
             let bob = issue(dir.path(), &folder, "north/client/bob", LATER);
-            verdict(&folder.trust().unwrap(), &bob).unwrap();
+            verdict(&folder.records().unwrap().trust().unwrap(), &bob).unwrap();
             let shown = read_certificates(&dir.path().join("ca/north.pem")).unwrap();
             assert_eq!(shown[0], bob[1], "{what}: what people look at is who issues");
             // The root says so of the old certificate, for those who know it.
-            let revoked = folder.revoked_authorities(LATER).unwrap();
+            let revoked = folder.records().unwrap().revoked_authorities(LATER).unwrap();
             assert!(revoked.len() == usize::from(happened) && revoked.iter().all(|one| one.answer.is_some()), "{what}");
             // Done, or done again.
-            folder.replace_authority("north", KeyAlgorithm::P256, LATER).unwrap();
-            assert!(verdict(&folder.trust().unwrap(), &bob).is_err(), "{what}");
+            folder.authorities().replace("north", KeyAlgorithm::P256, LATER).unwrap();
+            assert!(verdict(&folder.records().unwrap().trust().unwrap(), &bob).is_err(), "{what}");
         }
     }
 }
@@ -293,8 +319,8 @@ fn a_replacement_that_was_interrupted_has_happened_or_not() {
 fn an_index_whose_keys_have_named_no_successor_is_read() {
     let dir = tempfile::tempdir().unwrap();
     let folder = folder(dir.path());
-    folder.replace_authority("north", KeyAlgorithm::Ed25519, LATER).unwrap();
-    let said = folder.compromised().unwrap();
+    folder.authorities().replace("north", KeyAlgorithm::Ed25519, LATER).unwrap();
+    let said = folder.records().unwrap().compromised().unwrap();
     let index = dir.path().join("ca/index.jsonl");
     let lines = fs::read_to_string(&index).unwrap();
     let without = |lines: &str, field: &str| {
@@ -306,7 +332,7 @@ fn an_index_whose_keys_have_named_no_successor_is_read() {
     for older in [&unsigned, &without(&unsigned, "successor")] {
         fs::write(&index, older).unwrap();
         let folder = CertificateFolder::open(dir.path()).unwrap();
-        let older = folder.compromised().unwrap();
+        let older = folder.records().unwrap().compromised().unwrap();
         assert_eq!((older.len(), &older[0].proof, &older[0].succession), (1, &said[0].proof, &None));
         assert_eq!(older[0].to_action().successor, None);
     }
@@ -322,38 +348,44 @@ fn a_number_that_the_index_lost_is_revoked_with_its_crl_and_answer_and_a_word_fo
     let index = dir.path().join("ca/index.jsonl");
     let backup = fs::read(&index).unwrap();
     let alice = issue(dir.path(), &folder, "north/client/alice", NOW);
-    let serial = folder.list().unwrap()[0].serial.clone();
+    let serial = folder.records().unwrap().certificates()[0].serial.clone();
     fs::write(&index, backup).unwrap();
     let folder = CertificateFolder::open(dir.path()).unwrap();
-    assert!(verdict(&folder.trust().unwrap(), &alice).is_ok());
-    let by_number = folder.revoke(&Selection::Serial(serial.clone()), RevocationReason::Superseded, LATER);
+    assert!(verdict(&folder.records().unwrap().trust().unwrap(), &alice).is_ok());
+    let by_number = folder.revocation().revoke(&Selection::Serial(serial.clone()), RevocationReason::Superseded, LATER);
     assert!(matches!(by_number, Err(FolderError::UnknownCertificate(_))), "{by_number:?}");
     for again in [false, true] {
-        let lost = folder.revoke_lost("north", &serial, RevocationReason::KeyCompromise, LATER).unwrap();
+        let lost = folder.revocation().revoke_lost("north", &serial, RevocationReason::KeyCompromise, LATER).unwrap();
         assert_eq!((lost.authority.as_str(), lost.revoked.at), ("north", LATER), "{again}");
-        assert_eq!(folder.lost(LATER).unwrap().len(), 1);
+        assert_eq!(folder.records().unwrap().lost_evidence(LATER).unwrap().len(), 1);
     }
-    assert!(matches!(verdict(&folder.trust().unwrap(), &alice), Err(PathError::Revocation { position: 0, .. })));
-    let ends = folder.lost(LATER).unwrap();
+    assert!(matches!(
+        verdict(&folder.records().unwrap().trust().unwrap(), &alice),
+        Err(PathError::Revocation { position: 0, .. })
+    ));
+    let ends = folder.records().unwrap().lost_evidence(LATER).unwrap();
     let answer = ends[0].answer.clone().unwrap();
     let proven = verify_revocation(&[alice[0].clone()], &answer, &[alice[1].clone()], LATER).unwrap();
     assert_eq!(proven.certificate.identity(), &identity("north/client/alice"));
     // The next lists and answers have it too, and so has another that opens the folder.
     fs::remove_file(dir.path().join(format!("ca/ocsp/{serial}.der"))).unwrap();
-    assert_eq!(folder.lost(LATER).unwrap()[0].answer, None, "until it is signed again");
+    assert_eq!(folder.records().unwrap().lost_evidence(LATER).unwrap()[0].answer, None, "until it is signed again");
     let folder = CertificateFolder::open(dir.path()).unwrap();
-    folder.reissue_crl("north", LATER.plus_millis(DAY_MS)).unwrap();
-    assert!(matches!(verdict(&folder.trust().unwrap(), &alice), Err(PathError::Revocation { position: 0, .. })));
+    folder.publication().reissue_crl("north", LATER.plus_millis(DAY_MS)).unwrap();
+    assert!(matches!(
+        verdict(&folder.records().unwrap().trust().unwrap(), &alice),
+        Err(PathError::Revocation { position: 0, .. })
+    ));
     let answer = read_ocsp_answer(&dir.path().join("ca"), &serial).unwrap();
     assert_ne!(ocsp::verify_answer(&answer, &alice[1], &serial).unwrap().status, ocsp::Status::Good);
     // A list that a crash kept back is missed.
     let list = fs::read(dir.path().join("ca/crl/north.pem")).unwrap();
     let other: Serial = "0102030405".parse().unwrap();
-    folder.revoke_lost("north", &other, RevocationReason::Superseded, LATER.plus_millis(DAY_MS)).unwrap();
+    folder.revocation().revoke_lost("north", &other, RevocationReason::Superseded, LATER.plus_millis(DAY_MS)).unwrap();
     fs::write(dir.path().join("ca/crl/north.pem"), list).unwrap();
-    assert_eq!(folder.lacking_crls().unwrap(), ["north"]);
+    assert_eq!(folder.records().unwrap().lacking_crls(), ["north"]);
     // It ends with its CA.
-    assert_eq!(folder.lost(NOW.plus_millis(4000 * DAY_MS)).unwrap(), []);
+    assert_eq!(folder.records().unwrap().lost_evidence(NOW.plus_millis(4000 * DAY_MS)).unwrap(), []);
 }
 
 #[test]
@@ -361,14 +393,14 @@ fn what_is_known_is_not_lost() {
     let dir = tempfile::tempdir().unwrap();
     let folder = folder(dir.path());
     issue(dir.path(), &folder, "north/client/alice", NOW);
-    let known = folder.list().unwrap()[0].serial.clone();
+    let known = folder.records().unwrap().certificates()[0].serial.clone();
     let lost = |organization: &str, serial: &Serial| {
-        folder.revoke_lost(organization, serial, RevocationReason::Superseded, LATER)
+        folder.revocation().revoke_lost(organization, serial, RevocationReason::Superseded, LATER)
     };
     for organization in ["north", "south"] {
         assert!(matches!(lost(organization, &known), Err(FolderError::KnownCertificate(..))), "{organization}");
     }
-    let of_ca = folder.authorities().unwrap().into_iter().find(|record| record.name == "north").unwrap().serial;
+    let of_ca = folder.records().unwrap().authorities()["north"].clone().serial;
     assert!(matches!(lost("north", &of_ca), Err(FolderError::KnownCertificate(..))), "a CA's own");
     for organization in ["root", "west"] {
         let refused = lost(organization, &"01".parse().unwrap());

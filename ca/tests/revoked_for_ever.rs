@@ -7,7 +7,7 @@ use ca::{
     CertificateFolder, KeyPair, Possession, RenewalError, RevokedSerial,
     holder::request::make_request,
     limits::{DAY_MS, RENEWAL_GRACE_MS},
-    office::{folder::FolderError, issuing::LeafOptions, renewal::renewal_message, revocation::Selection},
+    office::{error::FolderError, issuing::LeafOptions, renewal::renewal_message, revocation::Selection},
 };
 use ledger_classes::primitives::time::Time;
 use pki::{
@@ -27,7 +27,7 @@ const DAYS_10: u64 = 10 * DAY_MS;
 fn folder(dir: &Path) -> CertificateFolder {
     let folder = CertificateFolder::create(dir, CONSORTIUM, KeyAlgorithm::Ed25519, NOW).unwrap();
     for organization in ["north", "south"] {
-        folder.add_organization(organization, KeyAlgorithm::Ed25519, NOW).unwrap();
+        folder.authorities().add_organization(organization, KeyAlgorithm::Ed25519, NOW).unwrap();
     }
     folder
 }
@@ -42,7 +42,7 @@ fn request(key: &KeyPair, name: &str) -> CertificateRequest {
 
 fn issue(folder: &CertificateFolder, key: &KeyPair, now: Time) -> Vec<u8> {
     let options = LeafOptions { lifetime_ms: DAYS_10, ..LeafOptions::default() };
-    folder.issue(&identity(ALICE), key.public(), &options, now).unwrap().remove(0)
+    folder.issuing().issue(&identity(ALICE), key.public(), &options, now).unwrap().remove(0)
 }
 
 fn serial(leaf: &[u8]) -> Serial {
@@ -54,7 +54,7 @@ fn renew(folder: &CertificateFolder, leaf: &[u8], old: &KeyPair, now: Time) -> R
     let asked = request(&key(), ALICE);
     let signature = old.sign(&renewal_message(now, asked.der())).unwrap();
     let possession = Possession::Signature { at: now, signature: &signature };
-    folder.renew(leaf, &asked, possession, now).map(|mut path| path.remove(0))
+    folder.renewal().renew(leaf, &asked, possession, now).map(|mut path| path.remove(0))
 }
 
 fn day(day: u64) -> Time {
@@ -69,9 +69,10 @@ fn who_is_revoked_does_not_come_back_with_the_certificate_before() {
         let folder = folder(dir.path());
         let (old, new) = (key(), key());
         let first = issue(&folder, &old, NOW);
-        let renewed = folder.renew(&first, &request(&new, ALICE), Possession::Connection, day(8)).unwrap().remove(0);
+        let renewed =
+            folder.renewal().renew(&first, &request(&new, ALICE), Possession::Connection, day(8)).unwrap().remove(0);
         // The first one has expired, and its key is not the one that is in use.
-        let revoked = folder.revoke(&Selection::Identity(identity(ALICE)), reason, day(12)).unwrap();
+        let revoked = folder.revocation().revoke(&Selection::Identity(identity(ALICE)), reason, day(12)).unwrap();
         let serials: Vec<Serial> = revoked.iter().map(|record| record.serial.clone()).collect();
         assert_eq!(serials, [serial(&first), serial(&renewed)]);
         let back = renew(&folder, &first, &old, day(12));
@@ -80,9 +81,9 @@ fn who_is_revoked_does_not_come_back_with_the_certificate_before() {
         let long_over = issue(&folder, &key(), day(13));
         let now = NOW.plus_millis(23 * DAY_MS + RENEWAL_GRACE_MS + DAY_MS);
         let current = issue(&folder, &key(), now);
-        let revoked = folder.revoke(&Selection::Identity(identity(ALICE)), reason, now).unwrap();
+        let revoked = folder.revocation().revoke(&Selection::Identity(identity(ALICE)), reason, now).unwrap();
         assert_eq!(revoked.iter().map(|record| record.serial.clone()).collect::<Vec<_>>(), [serial(&current)]);
-        assert!(folder.show(&serial(&long_over)).unwrap().0.revoked.is_none());
+        assert!(folder.records().unwrap().show(&serial(&long_over)).unwrap().0.revoked.is_none());
     }
 }
 
@@ -94,10 +95,10 @@ fn where_only_expired_certificates_are_left_these_are_revoked() {
         let leaf = issue(&folder, &key(), NOW);
         let now = NOW.plus_millis(DAYS_10 + over);
         let by = Selection::Identity(identity(ALICE));
-        let revoked = folder.revoke(&by, RevocationReason::Unspecified, now).unwrap();
+        let revoked = folder.revocation().revoke(&by, RevocationReason::Unspecified, now).unwrap();
         assert_eq!((revoked.len(), revoked[0].serial.clone()), (1, serial(&leaf)));
         let stranger = Selection::Identity(identity("north/client/nobody"));
-        let unknown = folder.revoke(&stranger, RevocationReason::Unspecified, now);
+        let unknown = folder.revocation().revoke(&stranger, RevocationReason::Unspecified, now);
         assert!(matches!(unknown, Err(FolderError::UnknownCertificate(_))), "{unknown:?}");
     }
 }
@@ -109,7 +110,10 @@ fn only_the_end_of_a_line_renews_and_none_whose_successor_is_revoked() {
     let keys = [key(), key(), key()];
     let first = issue(&folder, &keys[0], NOW);
     let by_connection = |leaf: &[u8], key: &KeyPair| {
-        folder.renew(leaf, &request(key, ALICE), Possession::Connection, day(1)).map(|mut path| path.remove(0))
+        folder
+            .renewal()
+            .renew(leaf, &request(key, ALICE), Possession::Connection, day(1))
+            .map(|mut path| path.remove(0))
     };
     // The answer was lost: the successor was never used.
     by_connection(&first, &keys[1]).unwrap();
@@ -118,13 +122,13 @@ fn only_the_end_of_a_line_renews_and_none_whose_successor_is_revoked() {
     let again = by_connection(&first, &keys[1]);
     assert!(matches!(again, Err(RenewalError::Superseded)), "{again:?}");
     // One certificate is revoked, by its serial number: what it came of does not bring it back.
-    folder.revoke(&Selection::Serial(serial(&third)), RevocationReason::Superseded, day(2)).unwrap();
+    folder.revocation().revoke(&Selection::Serial(serial(&third)), RevocationReason::Superseded, day(2)).unwrap();
     let before = by_connection(&second, &keys[2]);
     assert!(matches!(before, Err(RenewalError::LaterRevoked)), "{before:?}");
     // Another certificate of the same holder, on another machine, is its own line as long as it is valid.
     let beside = issue(&folder, &keys[0], day(2));
     let later = issue(&folder, &key(), day(3));
-    folder.revoke(&Selection::Serial(serial(&later)), RevocationReason::KeyCompromise, day(4)).unwrap();
+    folder.revocation().revoke(&Selection::Serial(serial(&later)), RevocationReason::KeyCompromise, day(4)).unwrap();
     assert!(by_connection(&beside, &keys[0]).is_ok());
     let expired = renew(&folder, &beside, &keys[0], day(13));
     assert!(matches!(expired, Err(RenewalError::LaterRevoked)), "{expired:?}");
@@ -138,11 +142,11 @@ fn what_one_organization_says_of_a_key_binds_no_other() {
     let keys = key();
     let leaf = issue(&folder, &keys, NOW);
     let copied = identity("south/client/x");
-    folder.issue(&copied, keys.public(), &LeafOptions::default(), NOW).unwrap();
-    folder.revoke(&Selection::Identity(copied), RevocationReason::KeyCompromise, NOW).unwrap();
-    assert!(folder.is_compromised("south", keys.public()).unwrap());
-    assert!(!folder.is_compromised("north", keys.public()).unwrap());
-    assert!(folder.renew(&leaf, &request(&keys, ALICE), Possession::Connection, NOW).is_ok());
+    folder.issuing().issue(&copied, keys.public(), &LeafOptions::default(), NOW).unwrap();
+    folder.revocation().revoke(&Selection::Identity(copied), RevocationReason::KeyCompromise, NOW).unwrap();
+    assert!(folder.records().unwrap().is_compromised("south", keys.public()));
+    assert!(!folder.records().unwrap().is_compromised("north", keys.public()));
+    assert!(folder.renewal().renew(&leaf, &request(&keys, ALICE), Possession::Connection, NOW).is_ok());
 }
 
 /// The crash came between the index and the list: "revoked" was in force nowhere, for ten days.
@@ -151,10 +155,10 @@ fn a_list_that_lacks_what_was_revoked_is_due_at_once() {
     let dir = tempfile::tempdir().unwrap();
     let folder = folder(dir.path());
     issue(&folder, &key(), NOW);
-    assert!(folder.due_crls(NOW).unwrap().is_empty() && folder.lacking_crls().unwrap().is_empty());
+    assert!(folder.records().unwrap().due_crls(NOW).is_empty() && folder.records().unwrap().lacking_crls().is_empty());
     let (index, list) = (dir.path().join("ca/index.jsonl"), dir.path().join("ca/crl/north.pem"));
     let before = fs::read(&list).unwrap();
-    folder.revoke(&Selection::Identity(identity(ALICE)), RevocationReason::KeyCompromise, NOW).unwrap();
+    folder.revocation().revoke(&Selection::Identity(identity(ALICE)), RevocationReason::KeyCompromise, NOW).unwrap();
     let whole = fs::read_to_string(&index).unwrap();
     let lines: Vec<&str> = whole.lines().collect();
     assert!(lines[lines.len() - 2].contains("\"revoked\"") && lines[lines.len() - 1].contains("crl-intended"));
@@ -162,17 +166,17 @@ fn a_list_that_lacks_what_was_revoked_is_due_at_once() {
         fs::write(&index, lines[..left].join("\n") + "\n").unwrap();
         fs::write(&list, &before).unwrap();
         let folder = CertificateFolder::open(dir.path()).unwrap();
-        assert_eq!(folder.due_crls(NOW).unwrap(), ["north"], "{left} lines");
-        assert_eq!(folder.lacking_crls().unwrap(), ["north"]);
-        folder.reissue_crl("north", NOW).unwrap();
-        assert!(folder.due_crls(NOW).unwrap().is_empty());
-        let issuer = folder.authority_certificate("north").unwrap();
-        let lists = folder.bundle(&["north".into()]).unwrap().crls;
+        assert_eq!(folder.records().unwrap().due_crls(NOW), ["north"], "{left} lines");
+        assert_eq!(folder.records().unwrap().lacking_crls(), ["north"]);
+        folder.publication().reissue_crl("north", NOW).unwrap();
+        assert!(folder.records().unwrap().due_crls(NOW).is_empty());
+        let issuer = folder.records().unwrap().authority_certificate("north").unwrap();
+        let lists = folder.records().unwrap().bundle(&["north".into()]).unwrap().crls;
         let held = lists.iter().find_map(|crl| RevocationList::verify(crl, &issuer).ok()).unwrap();
         assert_eq!(held.len(), 1);
     }
     fs::remove_file(&list).unwrap();
-    assert_eq!(folder.due_crls(NOW).unwrap(), ["north"]);
+    assert_eq!(folder.records().unwrap().due_crls(NOW), ["north"]);
 }
 
 /// The number went back with the folder, and what was revoked from then on was passed over in silence.
@@ -182,26 +186,32 @@ fn a_folder_from_a_backup_is_heard_and_takes_no_revocation_back() {
     let folder = folder(dir.path());
     let names: Vec<_> = ["a", "b"].map(|name| identity(&format!("north/client/{name}"))).into();
     for name in &names {
-        folder.issue(name, key().public(), &LeafOptions::default(), NOW).unwrap();
+        folder.issuing().issue(name, key().public(), &LeafOptions::default(), NOW).unwrap();
     }
-    let store = trust_store(&folder.trust().unwrap());
-    let issuer = KeyId::of_certificate(&folder.authority_certificate("north").unwrap()).unwrap();
+    let store = trust_store(&folder.records().unwrap().trust().unwrap());
+    let issuer = KeyId::of_certificate(&folder.records().unwrap().authority_certificate("north").unwrap()).unwrap();
     let revoked = || store.revocation().current().list(&issuer).unwrap().len();
     let learn = |folder: &CertificateFolder| {
-        let crls = folder.bundle(&["north".into()]).unwrap().crls;
+        let crls = folder.records().unwrap().bundle(&["north".into()]).unwrap().crls;
         crls.iter().filter_map(|crl| store.install_crl(crl).ok().flatten()).count()
     };
     let index = dir.path().join("ca/index.jsonl");
     let backup = fs::read(&index).unwrap();
     for _ in 0..5 {
-        folder.revoke(&Selection::Identity(names[0].clone()), RevocationReason::KeyCompromise, day(1)).unwrap();
+        folder
+            .revocation()
+            .revoke(&Selection::Identity(names[0].clone()), RevocationReason::KeyCompromise, day(1))
+            .unwrap();
     }
     assert_eq!((learn(&folder), revoked()), (1, 1));
     fs::write(&index, backup).unwrap();
     let restored = CertificateFolder::open(dir.path()).unwrap();
-    restored.revoke(&Selection::Identity(names[1].clone()), RevocationReason::KeyCompromise, day(2)).unwrap();
+    restored
+        .revocation()
+        .revoke(&Selection::Identity(names[1].clone()), RevocationReason::KeyCompromise, day(2))
+        .unwrap();
     assert_eq!((learn(&restored), revoked()), (1, 2), "the new list is the newer one, and the old one counts");
-    assert!(restored.authorities().unwrap().iter().all(|record| record.crl_number >= NOW.millis() / 1000));
+    assert!(restored.records().unwrap().authorities().values().all(|record| record.crl_number >= NOW.millis() / 1000));
 }
 
 /// A list that lacks what an earlier one revoked replaced it on disk, and the next start forgot the revocation.
@@ -275,9 +285,13 @@ fn what_is_handed_to_others_holds_the_ca_also_after_it_was_certified_again() {
     let dir = tempfile::tempdir().unwrap();
     let folder = folder(dir.path());
     let names = ["north".to_owned()];
-    assert_eq!(folder.bundle(&names).unwrap().issuing.len(), 1);
-    folder.reissue("north", day(5)).unwrap();
-    let bundle = folder.bundle(&names).unwrap();
+    assert_eq!(folder.records().unwrap().bundle(&names).unwrap().issuing.len(), 1);
+    folder.authorities().reissue("north", day(5)).unwrap();
+    let bundle = folder.records().unwrap().bundle(&names).unwrap();
     assert_eq!((bundle.anchors.len(), bundle.issuing.len(), bundle.crls.len()), (1, 2, 2));
-    assert_eq!(bundle.issuing[0], folder.authority_certificate("north").unwrap(), "the newest first");
+    assert_eq!(
+        bundle.issuing[0],
+        folder.records().unwrap().authority_certificate("north").unwrap(),
+        "the newest first"
+    );
 }

@@ -35,15 +35,15 @@ const fn day(days: u64) -> Time {
 
 fn folder(dir: &Path, algorithm: KeyAlgorithm) -> CertificateFolder {
     let folder = CertificateFolder::create(dir, CONSORTIUM, algorithm, NOW).unwrap();
-    folder.add_organization("north", KeyAlgorithm::P256, NOW).unwrap();
-    folder.add_organization("east", KeyAlgorithm::Ed25519, NOW).unwrap();
-    folder.add_organization_root("south", KeyAlgorithm::Ed25519, NOW).unwrap();
+    folder.authorities().add_organization("north", KeyAlgorithm::P256, NOW).unwrap();
+    folder.authorities().add_organization("east", KeyAlgorithm::Ed25519, NOW).unwrap();
+    folder.authorities().add_organization_root("south", KeyAlgorithm::Ed25519, NOW).unwrap();
     folder
 }
 
 fn issue(dir: &Path, folder: &CertificateFolder, name: &str, now: Time) -> Credentials {
     let who = identity(name);
-    folder.issue_profile(&who, &LeafOptions::default(), &dir.join(who.name()), now).unwrap()
+    folder.issuing().issue_profile(&who, &LeafOptions::default(), &dir.join(who.name()), now).unwrap()
 }
 
 /// What a peer that has the folder says to a path.
@@ -58,9 +58,9 @@ fn names(status: &RolloverStatus) -> Vec<&str> {
 
 /// A holder renews: a new path, and the anchors that the links allow.
 fn renew(folder: &CertificateFolder, profile: &Path, now: Time) -> Credentials {
-    folder.renew_credentials(profile, None, now).unwrap();
+    folder.renewal().renew_credentials(profile, None, None, now).unwrap();
     let held = Credentials::load(profile).unwrap();
-    let offered = folder.trust().unwrap();
+    let offered = folder.records().unwrap().trust().unwrap();
     let offered: Vec<Vec<u8>> = [offered.anchors, offered.issuing, offered.links].concat();
     let mine = Held { path: &held.path, anchors: &held.trust.anchors, issuing: None };
     let anchors = update_anchors(mine, &offered, CONSORTIUM, now).unwrap().anchors;
@@ -74,45 +74,48 @@ fn nobody_is_refused_on_the_way_and_afterwards_the_old_root_vouches_for_nobody()
         let made = tempfile::tempdir().unwrap();
         let dir = made.path();
         let folder = folder(dir, algorithm);
-        assert!(matches!(folder.switch_root(true, NOW), Err(RolloverError::NotStarted)));
-        assert!(matches!(folder.retire_root(true, NOW), Err(RolloverError::NotStarted)));
+        assert!(matches!(folder.rollover().switch(true, NOW), Err(RolloverError::NotStarted)));
+        assert!(matches!(folder.rollover().retire(true, NOW), Err(RolloverError::NotStarted)));
         let who = ["north/client/ann", "east/client/eve", "south/client/sue"];
         let first: Vec<Credentials> = who.iter().map(|name| issue(dir, &folder, name, NOW)).collect();
-        let old_root = folder.authority_certificate("root").unwrap();
+        let old_root = folder.records().unwrap().authority_certificate("root").unwrap();
 
         // Everybody whom anybody serves is admitted by everybody at each step: `held` is what each one has.
         let everybody = |held: &[Credentials], at: Time| {
             for one in held {
-                verdict(&folder.trust().unwrap(), &one.path, at).unwrap();
+                verdict(&folder.records().unwrap().trust().unwrap(), &one.path, at).unwrap();
                 held.iter().for_each(|other| verdict_of(&other.trust, &one.path, at).unwrap());
             }
         };
         everybody(&first, day(1));
-        let started = folder.start_rollover(algorithm, day(1)).unwrap();
+        let started = folder.rollover().start(algorithm, day(1)).unwrap();
         assert_eq!((started.stage, started.root.as_str()), (RolloverStage::Started, "root"));
         assert_eq!(started.beside.as_deref(), Some("root-2"));
         assert_eq!(names(&started), ["ann", "eve", "sue"]);
-        assert_eq!(folder.start_rollover(algorithm, day(1)).unwrap(), started, "once more is the same");
+        assert_eq!(folder.rollover().start(algorithm, day(1)).unwrap(), started, "once more is the same");
         everybody(&first, day(1));
-        assert!(folder.due_crls(day(1)).unwrap().is_empty(), "the new root's CRL lives as long as the old one's");
+        assert!(
+            folder.records().unwrap().due_crls(day(1)).is_empty(),
+            "the new root's CRL lives as long as the old one's"
+        );
         let zoe = issue(dir, &folder, "north/client/zoe", day(1));
         assert_eq!(zoe.trust.anchors.len(), 3, "who comes now trusts both");
-        assert!(matches!(folder.retire_root(true, day(1)), Err(RolloverError::NotSwitched)));
-        let Err(RolloverError::Waiting(waiting)) = folder.switch_root(false, day(1)) else { panic!() };
+        assert!(matches!(folder.rollover().retire(true, day(1)), Err(RolloverError::NotSwitched)));
+        let Err(RolloverError::Waiting(waiting)) = folder.rollover().switch(false, day(1)) else { panic!() };
         assert_eq!(waiting, started.waiting);
 
         let second: Vec<Credentials> =
             ["ann", "eve", "sue"].iter().map(|name| renew(&folder, &dir.join(name), day(2))).collect();
         assert!(second.iter().all(|held| held.trust.anchors.len() == 3), "two roots and the south's own");
-        assert_eq!(folder.rollover_status(day(2)).unwrap().waiting, []);
+        assert_eq!(folder.records().unwrap().rollover_status(day(2)).waiting, []);
         everybody(&second, day(2));
-        let switched = folder.switch_root(false, day(2)).unwrap();
+        let switched = folder.rollover().switch(false, day(2)).unwrap();
         assert_eq!((switched.stage, switched.root.as_str()), (RolloverStage::Switched, "root-2"));
         assert_eq!(names(&switched), ["zoe", "ann", "eve"], "paths under the south's own root stay");
-        assert!(matches!(folder.start_rollover(algorithm, day(2)), Err(RolloverError::UnderWay)));
-        assert_eq!(folder.switch_root(false, day(2)).unwrap(), switched, "once more is the same");
+        assert!(matches!(folder.rollover().start(algorithm, day(2)), Err(RolloverError::UnderWay)));
+        assert_eq!(folder.rollover().switch(false, day(2)).unwrap(), switched, "once more is the same");
         let ends = |what: fn(&Expiring) -> Option<String>| {
-            let all = folder.forecast(day(2), 30 * 365 * DAY_MS).unwrap().into_iter();
+            let all = folder.records().unwrap().forecast(day(2), 30 * 365 * DAY_MS).into_iter();
             let mut names: Vec<String> = all.filter_map(|expiry| what(&expiry.what)).collect();
             names.sort_unstable();
             names
@@ -130,15 +133,15 @@ fn nobody_is_refused_on_the_way_and_afterwards_the_old_root_vouches_for_nobody()
         let fresh = issue(dir, &folder, "east/client/kim", day(2));
         everybody(&[&second[..], &[zoe, fresh]].concat_owned(), day(2));
 
-        let Err(RolloverError::Waiting(waiting)) = folder.retire_root(false, day(2)) else { panic!() };
+        let Err(RolloverError::Waiting(waiting)) = folder.rollover().retire(false, day(2)) else { panic!() };
         assert_eq!(waiting, switched.waiting);
         let third: Vec<Credentials> =
             ["ann", "eve", "zoe"].iter().map(|name| renew(&folder, &dir.join(name), day(3))).collect();
-        let retired = folder.retire_root(false, day(3)).unwrap();
+        let retired = folder.rollover().retire(false, day(3)).unwrap();
         assert_eq!((retired.stage, retired.root.as_str(), retired.waiting.len()), (RolloverStage::None, "root-2", 0));
-        assert_eq!(folder.retire_root(false, day(3)).unwrap(), retired, "once more is the same");
-        let trust = folder.trust().unwrap();
-        assert!(!trust.anchors.contains(&old_root) && folder.trust().unwrap().links.is_empty());
+        assert_eq!(folder.rollover().retire(false, day(3)).unwrap(), retired, "once more is the same");
+        let trust = folder.records().unwrap().trust().unwrap();
+        assert!(!trust.anchors.contains(&old_root) && folder.records().unwrap().trust().unwrap().links.is_empty());
         assert_eq!((trust.anchors.len(), trust.issuing.len(), trust.crls.len()), (2, 2, 4));
         third.iter().for_each(|held| verdict(&trust, &held.path, day(3)).unwrap());
         for held in &second[..2] {
@@ -149,12 +152,12 @@ fn nobody_is_refused_on_the_way_and_afterwards_the_old_root_vouches_for_nobody()
         assert_eq!(last.trust.anchors.len(), 2);
         assert!(!last.trust.anchors.contains(&old_root));
         // And the next one.
-        let again = folder.start_rollover(KeyAlgorithm::P256, day(5)).unwrap();
+        let again = folder.rollover().start(KeyAlgorithm::P256, day(5)).unwrap();
         assert_eq!(again.beside.as_deref(), Some("root-3"));
-        folder.switch_root(true, day(5)).unwrap();
+        folder.rollover().switch(true, day(5)).unwrap();
         let path = renew(&folder, &dir.join("ann"), day(5)).path;
-        folder.retire_root(true, day(5)).unwrap();
-        verdict(&folder.trust().unwrap(), &path, day(5)).unwrap();
+        folder.rollover().retire(true, day(5)).unwrap();
+        verdict(&folder.records().unwrap().trust().unwrap(), &path, day(5)).unwrap();
     }
 }
 
@@ -184,23 +187,26 @@ fn a_ca_that_is_revoked_on_the_way_is_revoked_under_both_roots() {
     let dir = made.path();
     let folder = folder(dir, KeyAlgorithm::Ed25519);
     let old = issue(dir, &folder, "north/client/ann", NOW);
-    folder.start_rollover(KeyAlgorithm::Ed25519, day(1)).unwrap();
-    folder.switch_root(true, day(1)).unwrap();
+    folder.rollover().start(KeyAlgorithm::Ed25519, day(1)).unwrap();
+    folder.rollover().switch(true, day(1)).unwrap();
     let new = issue(dir, &folder, "north/client/bob", day(1));
-    folder.revoke_organization("north", RevocationReason::CaCompromise, day(2)).unwrap();
+    folder.revocation().revoke_organization("north", RevocationReason::CaCompromise, day(2)).unwrap();
     for path in [&old.path, &new.path] {
-        let refused = verdict(&folder.trust().unwrap(), path, day(2));
+        let refused = verdict(&folder.records().unwrap().trust().unwrap(), path, day(2));
         assert!(matches!(refused, Err(PathError::Revocation { position: 1, .. })), "{refused:?}");
     }
     let eve = issue(dir, &folder, "east/client/eve", day(2));
     let who = Selection::Identity(identity("east/client/eve"));
-    folder.revoke(&who, RevocationReason::Superseded, day(2)).unwrap();
-    assert!(matches!(verdict(&folder.trust().unwrap(), &eve.path, day(2)), Err(PathError::Revocation { .. })));
-    folder.retire_root(true, day(2)).unwrap();
+    folder.revocation().revoke(&who, RevocationReason::Superseded, day(2)).unwrap();
+    assert!(matches!(
+        verdict(&folder.records().unwrap().trust().unwrap(), &eve.path, day(2)),
+        Err(PathError::Revocation { .. })
+    ));
+    folder.rollover().retire(true, day(2)).unwrap();
     for name in ["root-2", "east"] {
-        folder.reissue_crl(name, day(3)).unwrap();
+        folder.publication().reissue_crl(name, day(3)).unwrap();
     }
-    assert!(folder.trust().unwrap().issuing.len() == 2, "north's newest and east's");
+    assert!(folder.records().unwrap().trust().unwrap().issuing.len() == 2, "north's newest and east's");
 }
 
 /// Every file of a folder.
@@ -282,8 +288,9 @@ fn a_step_that_was_interrupted_ends_as_if_it_had_not_been() {
     // One keyring: to open a key takes its time, on purpose.
     let keys = Keyring::new(PassphraseSource::usual(&dir));
     type Step<'s> = &'s dyn Fn(&CertificateFolder) -> Result<RolloverStatus, RolloverError>;
-    let steps: [Step<'_>; 2] =
-        [&|folder| folder.start_rollover(KeyAlgorithm::Ed25519, day(1)), &|folder| folder.switch_root(true, day(1))];
+    let steps: [Step<'_>; 2] = [&|folder| folder.rollover().start(KeyAlgorithm::Ed25519, day(1)), &|folder| {
+        folder.rollover().switch(true, day(1))
+    }];
     for (number, step) in steps.iter().enumerate() {
         let before = files(&ca);
         let done = step(&whole).unwrap();
@@ -295,13 +302,14 @@ fn a_step_that_was_interrupted_ends_as_if_it_had_not_been() {
             let folder = CertificateFolder::open(&dir).unwrap().with_keys(keys.clone());
             let again = step(&folder).unwrap();
             assert_eq!((again.stage, &again.root, &again.beside), (done.stage, &done.root, &done.beside));
-            let trust = folder.trust().unwrap();
+            let trust = folder.records().unwrap().trust().unwrap();
             assert_eq!(trust.anchors.len(), 3);
-            assert_eq!(folder.trust().unwrap().links.len(), 2);
+            assert_eq!(folder.records().unwrap().trust().unwrap().links.len(), 2);
             verdict(&trust, &ann.path, day(1)).unwrap();
-            let path = folder.issue(&identity("north/client/x"), ann.key.public(), &LeafOptions::default(), day(1));
+            let path =
+                folder.issuing().issue(&identity("north/client/x"), ann.key.public(), &LeafOptions::default(), day(1));
             verdict(&trust, &path.unwrap(), day(1)).unwrap();
-            for record in folder.authorities().unwrap() {
+            for record in folder.records().unwrap().authorities().values() {
                 let under = if number == 1 && ["north", "east"].contains(&record.name.as_str()) {
                     "root-2"
                 } else {
@@ -332,11 +340,11 @@ fn openssl_verifies_the_links_and_both_paths() {
         fs::write(dir.join(name), certificates_pem(ders)).unwrap();
         name.to_owned()
     };
-    file("issuing-old.pem", &[folder.authority_certificate("north").unwrap()]);
-    folder.start_rollover(KeyAlgorithm::Ed25519, day(1)).unwrap();
-    folder.switch_root(true, day(1)).unwrap();
-    file("issuing-new.pem", &[folder.authority_certificate("north").unwrap()]);
-    let links = folder.trust().unwrap().links;
+    file("issuing-old.pem", &[folder.records().unwrap().authority_certificate("north").unwrap()]);
+    folder.rollover().start(KeyAlgorithm::Ed25519, day(1)).unwrap();
+    folder.rollover().switch(true, day(1)).unwrap();
+    file("issuing-new.pem", &[folder.records().unwrap().authority_certificate("north").unwrap()]);
+    let links = folder.records().unwrap().trust().unwrap().links;
     assert!(links.iter().all(|link| is_link(link)) && links.len() == 2);
     file("new-with-old.pem", &links[..1]);
     file("old-with-new.pem", &links[1..]);
@@ -369,13 +377,13 @@ fn openssl_verifies_the_links_and_both_paths() {
         assert_eq!(verified, good, "{target} under {anchor} through {untrusted:?}: {why}");
     }
     // A leaf is one certificate too far: the links introduce roots and carry no paths.
-    let both = [&links[..1], &[folder.authority_certificate("north").unwrap()]].concat();
+    let both = [&links[..1], &[folder.records().unwrap().authority_certificate("north").unwrap()]].concat();
     file("through.pem", &both);
     let Some((verified, why)) = verify("root.pem", Some("through.pem"), "bob.pem") else { return };
     assert!(!verified && why.contains("path length constraint exceeded"), "{why}");
     let leaf = read_certificates(&dir.join("bob.pem")).unwrap();
     let path = [leaf, vec![both[1].clone(), both[0].clone()]].concat();
-    let old = folder.authority_certificate("root").unwrap();
+    let old = folder.records().unwrap().authority_certificate("root").unwrap();
     let refused = pki::verify_path(&path, &[old, both[0].clone()], None, day(1), Usage::ClientAuth);
     assert!(refused.is_err(), "a link is neither part of a path nor an anchor");
 }

@@ -58,8 +58,8 @@ pub(super) async fn certificates(world: &mut World) -> Shown {
     for organization in cast.consortium.organizations.iter().skip(1) {
         let algorithm = organization.algorithm()?;
         match organization.own_root {
-            true => folder.add_organization_root(&organization.name, algorithm, client::now())?,
-            false => folder.add_organization(&organization.name, algorithm, client::now())?,
+            true => folder.authorities().add_organization_root(&organization.name, algorithm, client::now())?,
+            false => folder.authorities().add_organization(&organization.name, algorithm, client::now())?,
         };
     }
     for (organization, person) in cast.people() {
@@ -70,7 +70,7 @@ pub(super) async fn certificates(world: &mut World) -> Shown {
         if person.name != founder.name {
             let identity = cast.identity(&person.name)?;
             let leaf = LeafOptions { algorithm: organization.algorithm()?, ..LeafOptions::default() };
-            folder.issue_profile(&identity, &leaf, &directory, client::now())?;
+            folder.issuing().issue_profile(&identity, &leaf, &directory, client::now())?;
             world.setup.make_profile(&directory, &world.address, &cast.consortium.consortium)?;
         }
         write_account(&directory)?;
@@ -83,7 +83,7 @@ pub(super) async fn certificates(world: &mut World) -> Shown {
     write_account(&anonymous)?;
     world.people.insert(ANONYMOUS.into(), Actor::open(&anonymous)?);
 
-    let issued = folder.list()?.len();
+    let issued = folder.records()?.certificates().len();
     expect("certificates issued", &issued, &(cast.people().count() + 1))?;
     let mut facts = vec![format!("{issued} certificates of the consortium {}", cast.consortium.consortium)];
     facts.extend(cast.consortium.organizations.iter().map(|of| {

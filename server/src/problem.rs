@@ -9,7 +9,7 @@ use actix_web::{
     http::{StatusCode, header},
 };
 use ca::{
-    RegistrationError, RenewalError, authority::AuthorityError, keys::error::KeyError, office::folder::FolderError,
+    RegistrationError, RenewalError, authority::AuthorityError, keys::error::KeyError, office::error::FolderError,
 };
 use channel_actors::{SubmitRefusal, store::DiskTrouble};
 use client::api::{DetailView, Problem};
@@ -324,6 +324,12 @@ impl From<RequestError> for ApiError {
             _ => Kind::RequestInvalid,
         };
         Self::new(kind, in_one_line(&error))
+    }
+}
+
+impl From<FolderError> for ApiError {
+    fn from(error: FolderError) -> Self {
+        RegistrationError::Folder(error).into()
     }
 }
 

@@ -3,7 +3,7 @@
 
 use crate::limits::{DAY_MS, PAGE_BYTES_MAX};
 use ca::{
-    Registration, Revoked, Terms,
+    FiledRequest, Revoked, Terms,
     office::{
         enrolment::{TokenRecord, TokenStanding},
         record::{CertificateAct, CertificateRecord, CertificateStatus},
@@ -18,7 +18,7 @@ use pki::trust::files::certificates_pem;
 use serde::Serialize;
 
 /// A request. `in_full` is for those who decide about it: who filed it, and who approved.
-pub fn request_view(registration: &Registration, in_full: bool) -> CertificateRequestView {
+pub fn request_view(registration: &FiledRequest, in_full: bool) -> CertificateRequestView {
     let record = &registration.record;
     let approvals = record.approvals.iter().map(|approval| approval.by.clone());
     CertificateRequestView {

@@ -286,7 +286,7 @@ async fn a_revoked_certificate_loses_requests_subscriptions_and_connections_with
 
     let identity: Identity = "spiffe://harbour.example/south/admin/ann".parse().unwrap();
     let folder = CertificateFolder::open(&running.dir).unwrap();
-    folder.revoke(&Selection::Identity(identity), RevocationReason::KeyCompromise, clock::now()).unwrap();
+    folder.revocation().revoke(&Selection::Identity(identity), RevocationReason::KeyCompromise, clock::now()).unwrap();
     let revoked = std::time::Instant::now();
     let ended = in_time(events.next()).await.unwrap().unwrap_err();
     assert!(matches!(&ended, SubscribeError::Problem(problem) if problem.name() == "certificate-refused"), "{ended}");

@@ -66,8 +66,8 @@ impl Consortium {
     fn new(dir: &Path, algorithms: [KeyAlgorithm; 2]) -> Self {
         std::fs::create_dir_all(dir).unwrap();
         let folder = CertificateFolder::create(dir, CONSORTIUM, KeyAlgorithm::Ed25519, NOW).unwrap();
-        folder.add_organization("north", algorithms[0], NOW).unwrap();
-        folder.add_organization_root("south", algorithms[1], NOW).unwrap();
+        folder.authorities().add_organization("north", algorithms[0], NOW).unwrap();
+        folder.authorities().add_organization_root("south", algorithms[1], NOW).unwrap();
         Self { dir: dir.to_owned(), folder }
     }
 
@@ -75,7 +75,7 @@ impl Consortium {
     fn issue(&self, who: &str, days: u64) -> Credential {
         let into = self.dir.join(who.replace('/', "-"));
         let options = LeafOptions { lifetime_ms: days * DAY_MS, ..LeafOptions::default() };
-        self.folder.issue_profile(&identity(who), &options, &into, NOW).unwrap();
+        self.folder.issuing().issue_profile(&identity(who), &options, &into, NOW).unwrap();
         let read = |name: &str| std::fs::read(into.join(name)).unwrap();
         Credential::from_pem(&read("cert.pem"), &read("key.pem")).unwrap()
     }
@@ -224,9 +224,17 @@ fn main() {
 
     // What CAs answer.
     let evidence = |of: &Consortium, who: &str| {
-        of.folder.revoke(&Selection::Identity(identity(who)), RevocationReason::Superseded, NOW).unwrap();
-        let record = of.folder.list().unwrap().into_iter().find(|record| record.identity == identity(who)).unwrap();
-        let evidence = of.folder.evidence(&record).unwrap().unwrap();
+        of.folder.revocation().revoke(&Selection::Identity(identity(who)), RevocationReason::Superseded, NOW).unwrap();
+        let record = of
+            .folder
+            .records()
+            .unwrap()
+            .certificates()
+            .iter()
+            .find(|record| record.identity == identity(who))
+            .unwrap()
+            .clone();
+        let evidence = of.folder.records().unwrap().evidence(&record).unwrap().unwrap();
         let path = evidence.path[1..].iter().cloned().map(HexBytes).collect();
         RevokeByEvidence { path, evidence: HexBytes(evidence.answer) }
     };
@@ -253,13 +261,14 @@ fn main() {
     ]);
 
     // A CA goes on: too early, by another key, with another's certificate, and as it should.
-    let made = ours.folder.authorities().unwrap().into_iter().find(|record| record.name == "north").unwrap();
+    let made = ours.folder.records().unwrap().authorities()["north"].clone();
     let late = made.certificates().map(|one| one.not_after).max().unwrap().minus_millis(30 * DAY_MS);
-    ours.folder.reissue("north", late).unwrap();
+    ours.folder.authorities().reissue("north", late).unwrap();
     let goes_on = |maker: &Maker| {
         let record = config_of(&maker.state).unwrap();
         let listed = record.config.organizations[0].authorities.clone();
-        let (certificate, proof) = ours.folder.consent("north", &channel, record.height, &listed).unwrap();
+        let (certificate, proof) =
+            ours.folder.authorities().consent("north", &channel, record.height, &listed).unwrap();
         RenewAuthority { organization: "north".into(), certificate: HexBytes(certificate), proof: HexBytes(proof) }
     };
     let renewal = goes_on(&maker);

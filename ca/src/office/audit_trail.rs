@@ -6,16 +6,17 @@
 //! a ledger, no line before it can be changed, removed or added without this showing.
 
 use crate::office::{
-    database::{Database, DatabaseError},
+    database::{Database, DatabaseError, INDEX},
     enrolment::{RequestId, TokenId},
-    folder::{CertificateFolder, FolderError},
-    index_file,
+    error::FolderError,
+    folder::CertificateFolder,
 };
 use ledger_classes::limits::LOG_BODY_BYTES_MAX;
 use ledger_classes::primitives::hash::{Hash, Tag};
 use pki::x509::identifiers::{Serial, sha256};
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
+use std::{fs, path::Path};
 
 /// An index begins with its consortium and its root, whose serial no other index has.
 const SOURCE_LINES: usize = 2;
@@ -251,29 +252,24 @@ fn body(fields: &Map<String, Value>, place: Place, database: &Database) -> Strin
     json(&body)
 }
 
-impl CertificateFolder {
-    /// The index as it is on disk. Reads it whole and understands nothing, so that a damaged one can be compared too.
-    pub fn index(&self) -> Result<Index, FolderError> {
-        Ok(read_index(self.layout.directory())?)
-    }
-
-    /// The acts of the folder, with the index that they are of.
-    pub fn acts(&self) -> Result<(Index, Vec<Act>), FolderError> {
-        // In this order: the database knows everything that the index names.
-        let index = self.index()?;
-        let database = self.read()?;
-        let acts = index.acts(&database).map_err(|error| DatabaseError::Corrupt {
-            path: self.layout.directory().display().to_string(),
-            line: 0,
-            reason: error.to_string(),
-        })?;
-        Ok((index, acts))
-    }
+/// The acts of a folder, with the index that they are of.
+pub fn acts(folder: &CertificateFolder) -> Result<(Index, Vec<Act>), FolderError> {
+    // In this order: the database knows everything that the index names.
+    let index = read_index(folder.layout.directory())?;
+    let records = folder.records()?;
+    let acts = index.acts(&records).map_err(|error| DatabaseError::Corrupt {
+        path: folder.layout.directory().display().to_string(),
+        line: 0,
+        reason: error.to_string(),
+    })?;
+    Ok((index, acts))
 }
 
-/// The index in a folder `<dir>/ca/`.
-pub fn read_index(directory: &std::path::Path) -> Result<Index, DatabaseError> {
-    index_file::index_bytes(directory).map(Index::new)
+/// The index in a folder `<dir>/ca/`, as it is on disk. Reads it whole and understands nothing, so that a damaged one can
+/// be compared too.
+pub fn read_index(directory: &Path) -> Result<Index, DatabaseError> {
+    let path = directory.join(INDEX);
+    fs::read(&path).map(Index::new).map_err(|source| DatabaseError::of_file(&path, source))
 }
 
 #[cfg(test)]

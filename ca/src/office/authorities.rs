@@ -10,15 +10,17 @@ use crate::{
     limits::{ISSUING_LIFETIME_MS, ROOT_LIFETIME_MS},
     office::{
         cause::Cause,
+        error::{FolderError, file_error},
         event::Event,
-        folder::{CertificateFolder, FolderError, file_error, within, write},
-        index_file::{self, LockedDatabase},
+        folder::CertificateFolder,
+        locked_records::{self, LockedRecords},
+        publication::write_crl,
         record::{AuthorityRecord, ROOT},
     },
 };
 use ledger_classes::primitives::identity::{Identity, Role};
 use ledger_classes::primitives::time::Time;
-use pki::{limits::BACKDATE_MS, trust::files::certificates_pem};
+use pki::trust::files::certificates_pem;
 use std::path::Path;
 
 impl CertificateFolder {
@@ -43,23 +45,30 @@ impl CertificateFolder {
         if directory.exists() {
             return Err(FolderError::Exists(directory.display().to_string()));
         }
-        let start = Time::from_millis(now.millis().saturating_sub(BACKDATE_MS));
         let key = keys.generate(&format!("{consortium} {ROOT}"), &key.into())?;
-        let root = Authority::new_root(consortium, key.signer(), Validity::starting(start, ROOT_LIFETIME_MS))?;
+        let root = Authority::new_root(consortium, key.signer(), Validity::backdated(now, ROOT_LIFETIME_MS))?;
         let whole = files::Draft::begin(&directory).map_err(|source| file_error(&directory, source))?;
         let draft = whole.path().to_path_buf();
         for path in [draft.join("issued"), draft.join("crl")] {
             files::private_folders(&path).map_err(|source| file_error(&path, source))?;
         }
-        index_file::create(&draft, consortium, now)?;
+        locked_records::create(&draft, consortium, now)?;
         let folder = Self::at(draft.clone(), consortium.to_owned(), keys).because(cause);
-        let mut database = folder.lock()?;
-        folder.add(&mut database, &root, &key, ROOT, ROOT, now)?;
-        drop(database);
+        let mut records = folder.lock()?;
+        add(&mut records, &root, &key, ROOT, ROOT, now)?;
+        drop(records);
         whole.finish().map_err(|source| file_error(&directory, source))?;
         Ok(folder.moved(directory))
     }
+}
 
+/// Makes the CAs of organizations, certifies them again, replaces their keys, and lets them consent to go on.
+#[derive(Clone, Copy, Debug)]
+pub struct Authorities<'a> {
+    pub(super) folder: &'a CertificateFolder,
+}
+
+impl Authorities<'_> {
     /// Adds an organization with an issuing CA under the consortium's root.
     pub fn add_organization(
         &self,
@@ -67,13 +76,13 @@ impl CertificateFolder {
         key: impl Into<KeyPlace>,
         now: Time,
     ) -> Result<AuthorityRecord, FolderError> {
-        let mut database = self.lock_for_new(organization)?;
-        let issuer = database.root().to_owned();
-        let root = self.authority(&database, &issuer)?;
-        let validity = within(&root, now, ISSUING_LIFETIME_MS);
-        let key = self.keys.generate(organization, &key.into())?;
+        let mut records = self.lock_for_new(organization)?;
+        let issuer = records.root().to_owned();
+        let root = records.load_in_force(&issuer)?;
+        let validity = root.within(now, ISSUING_LIFETIME_MS);
+        let key = records.keys.generate(organization, &key.into())?;
         let authority = root.issue_intermediate(organization, key.signer(), validity)?;
-        self.add(&mut database, &authority, &key, organization, &issuer, now)
+        add(&mut records, &authority, &key, organization, &issuer, now)
     }
 
     /// Adds an organization whose CA is a root of its own.
@@ -83,48 +92,46 @@ impl CertificateFolder {
         key: impl Into<KeyPlace>,
         now: Time,
     ) -> Result<AuthorityRecord, FolderError> {
-        let mut database = self.lock_for_new(organization)?;
-        let start = Time::from_millis(now.millis().saturating_sub(BACKDATE_MS));
-        let validity = Validity::starting(start, ISSUING_LIFETIME_MS);
-        let key = self.keys.generate(organization, &key.into())?;
-        let authority = Authority::new_organization_root(self.consortium(), organization, key.signer(), validity)?;
-        self.add(&mut database, &authority, &key, organization, organization, now)
+        let mut records = self.lock_for_new(organization)?;
+        let validity = Validity::backdated(now, ISSUING_LIFETIME_MS);
+        let key = records.keys.generate(organization, &key.into())?;
+        let authority = Authority::new_organization_root(records.consortium(), organization, key.signer(), validity)?;
+        add(&mut records, &authority, &key, organization, organization, now)
     }
 
-    fn lock_for_new(&self, organization: &str) -> Result<LockedDatabase, FolderError> {
+    fn lock_for_new(&self, organization: &str) -> Result<LockedRecords, FolderError> {
         if organization == ROOT {
             return Err(FolderError::ReservedName);
         }
         // Before a token makes a key for it.
-        Identity::new(self.consortium(), organization, Role::Peer, "x").map_err(AuthorityError::Name)?;
-        let database = self.lock()?;
-        if database.authorities().contains_key(organization) {
+        Identity::new(self.folder.consortium(), organization, Role::Peer, "x").map_err(AuthorityError::Name)?;
+        let records = self.folder.lock()?;
+        if records.authorities().contains_key(organization) {
             return Err(FolderError::Exists(format!("the CA of {organization}")));
         }
-        Ok(database)
+        Ok(records)
     }
+}
 
-    /// Files of a new CA, key first; then its record; then its first, empty CRL.
-    fn add(
-        &self,
-        database: &mut LockedDatabase,
-        authority: &Authority,
-        key: &NewKey,
-        name: &str,
-        issuer: &str,
-        now: Time,
-    ) -> Result<AuthorityRecord, FolderError> {
-        self.keys.keep(self.layout.directory(), name, key)?;
-        let certificate = authority.certificate().to_vec();
-        write(&self.layout.shown(name), &certificates_pem(&[certificate]))?;
-        database.append(&Event::AuthorityAdded {
-            name: name.into(),
-            issuer: issuer.into(),
-            serial: authority.serial().clone(),
-            not_after: authority.validity().not_after,
-            at: now,
-        })?;
-        self.write_crl(database, authority, name, now)?;
-        database.authorities().get(name).cloned().ok_or_else(|| FolderError::UnknownAuthority(name.into()))
-    }
+/// Files of a new CA, key first; then its record; then its first, empty CRL.
+fn add(
+    records: &mut LockedRecords,
+    authority: &Authority,
+    key: &NewKey,
+    name: &str,
+    issuer: &str,
+    now: Time,
+) -> Result<AuthorityRecord, FolderError> {
+    records.keys.keep(records.layout.directory(), name, key)?;
+    let certificate = authority.certificate().to_vec();
+    records.write(&records.layout.shown(name), certificates_pem(&[certificate]).as_bytes())?;
+    records.append(&Event::AuthorityAdded {
+        name: name.into(),
+        issuer: issuer.into(),
+        serial: authority.serial().clone(),
+        not_after: authority.validity().not_after,
+        at: now,
+    })?;
+    write_crl(records, authority, name, now)?;
+    records.authority(name).cloned()
 }

@@ -3,7 +3,7 @@
 
 use crate::{
     authority::{Authority, AuthorityError},
-    office::folder::{CertificateFolder, FolderError},
+    office::{authorities::Authorities, error::FolderError},
 };
 use ledger_classes::primitives::hash::{Hash, HexBytes};
 use ledger_classes::state::participant::authority_message;
@@ -16,7 +16,7 @@ impl Authority {
     }
 }
 
-impl CertificateFolder {
+impl Authorities<'_> {
     /// The newest certificate of an organization's CA, DER, with the CA's consent to go on under it on a channel
     /// that lists `listed` for the organization, by the configuration that the block at `configured` set.
     pub fn consent(
@@ -26,8 +26,8 @@ impl CertificateFolder {
         configured: u64,
         listed: &[HexBytes],
     ) -> Result<(Vec<u8>, Vec<u8>), FolderError> {
-        let database = self.read()?;
-        let authority = self.authority(&database, organization)?;
+        let records = self.folder.records()?;
+        let authority = records.open(records.in_force(organization)?, self.folder.unfenced_keys()?)?;
         let proof = authority.consent(channel, configured, listed)?;
         Ok((authority.certificate().to_vec(), proof))
     }

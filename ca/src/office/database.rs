@@ -11,7 +11,10 @@ use crate::office::{
         Approval, CertificateRequestRecord, EnrolmentPolicy, Rejection, RequestId, TokenId, TokenRecord, TokenStanding,
     },
     event::{self, Event},
-    record::{AuthorityCertificate, AuthorityRecord, CertificateRecord, LostCertificate, ROOT, Revocation, Rollover},
+    record::{
+        AuthorityCertificate, AuthorityRecord, CertificateRecord, LostCertificate, ROOT, RevocationRecord,
+        RolloverRecord,
+    },
 };
 use ledger_classes::primitives::identity::Identity;
 use ledger_classes::primitives::time::Time;
@@ -72,7 +75,7 @@ pub struct Database {
     authorities: BTreeMap<String, AuthorityRecord>,
     /// The consortium's roots, oldest first, the retired ones among them.
     roots: Vec<String>,
-    rollover: Option<Rollover>,
+    rollover: Option<RolloverRecord>,
     /// Keys of roots and of CAs that are trusted no more, since others took their places.
     retired: Vec<KeyId>,
     certificates: Vec<CertificateRecord>,
@@ -177,18 +180,18 @@ impl Database {
     /// The root that certifies.
     pub(crate) fn root(&self) -> &str {
         match &self.rollover {
-            Some(Rollover { old, switched: None, .. }) => old,
+            Some(RolloverRecord { old, switched: None, .. }) => old,
             _ => self.roots.last().map_or(ROOT, String::as_str),
         }
     }
 
     /// The replacement of the root that is under way.
-    pub(crate) const fn rollover(&self) -> Option<&Rollover> {
+    pub(crate) const fn rollover(&self) -> Option<&RolloverRecord> {
         self.rollover.as_ref()
     }
 
     /// The keys of the roots and CAs that are trusted no more, since others took their places.
-    pub(crate) fn retired(&self) -> &[KeyId] {
+    pub fn retired(&self) -> &[KeyId] {
         &self.retired
     }
 
@@ -227,9 +230,9 @@ impl Database {
         self.at(self.by_renewed.get(serial))
     }
 
-    /// Whether a CA knows of a key that others have it.
-    pub fn is_compromised(&self, authority: &str, key: &str) -> bool {
-        self.compromised.contains(&(authority.to_owned(), key.to_owned()))
+    /// Whether an organization's CA has revoked a key as compromised.
+    pub fn is_compromised(&self, authority: &str, key: &PublicKey) -> bool {
+        self.compromised.contains(&(authority.to_owned(), KeyId::of_spki(&key.spki()).to_string()))
     }
 
     /// Whether an identity was revoked after a line of the index.
@@ -349,7 +352,7 @@ impl Database {
             }
             Event::AuthorityRevoked { name, reason, at } => {
                 let authority = self.authorities.get_mut(&name).ok_or("an unknown authority")?;
-                let revoked = *authority.revoked.get_or_insert(Revocation { at, reason });
+                let revoked = *authority.revoked.get_or_insert(RevocationRecord { at, reason });
                 let issued = self.certificates.iter_mut().filter(|record| record.authority == name);
                 issued.for_each(|record| record.authority_revoked = Some(revoked));
             }
@@ -358,7 +361,7 @@ impl Database {
                 if !self.authorities.contains_key(&authority) {
                     return Err("an unknown authority");
                 }
-                self.lost.push(LostCertificate { authority, serial, revoked: Revocation { at, reason } });
+                self.lost.push(LostCertificate { authority, serial, revoked: RevocationRecord { at, reason } });
             }
             Event::Intended { authority, serial, identity, not_before, not_after, key, request, renews, at } => {
                 let issuing = self.authorities.get(&authority).ok_or("an unknown authority")?.serial.clone();
@@ -399,7 +402,7 @@ impl Database {
                 }
                 self.add(AuthorityCertificate { issuer, serial, not_after }, root.clone())?;
                 self.roots.push(root.clone());
-                self.rollover = Some(Rollover { old, new: root, started: at, switched: None });
+                self.rollover = Some(RolloverRecord { old, new: root, started: at, switched: None });
             }
             Event::RolloverSwitched { root, at } => {
                 let rollover = self.rollover.as_mut().filter(|rollover| rollover.new == root);
@@ -407,7 +410,7 @@ impl Database {
             }
             Event::RootRetired { root, key, at } => {
                 let key = key.parse().map_err(|_| "a key's hash is not one")?;
-                let switched = |rollover: &Rollover| rollover.old == root && rollover.switched.is_some();
+                let switched = |rollover: &RolloverRecord| rollover.old == root && rollover.switched.is_some();
                 self.rollover.take_if(|rollover| switched(rollover)).ok_or("a root retires that is not replaced")?;
                 self.authorities.get_mut(&root).ok_or("an unknown authority")?.retired = Some(at);
                 self.retired.push(key);
@@ -430,7 +433,7 @@ impl Database {
                 let line = self.lines;
                 let leaf = self.leaf(&serial)?;
                 let identity = leaf.identity.to_string();
-                let revoked = leaf.revoked.get_or_insert(Revocation { at, reason });
+                let revoked = leaf.revoked.get_or_insert(RevocationRecord { at, reason });
                 // What was revoked for another reason stays revoked since then; that others have its key is news.
                 if reason == RevocationReason::KeyCompromise {
                     revoked.reason = reason;

@@ -1,18 +1,12 @@
-//! What of a certificates folder ends, and when: certificates, CAs and CRLs.
+//! What of a certificates folder ends, and when: certificates, CAs and CRLs. Which CRLs are due is `publication.rs`'.
 
-use crate::{
-    limits::{CRL_LIFETIME_MS, ROOT_CRL_LIFETIME_MS},
-    office::{
-        folder::{CertificateFolder, FolderError},
-        record::{AuthorityRecord, CertificateRecord, CertificateStatus},
-    },
+use crate::office::{
+    database::Database,
+    record::{AuthorityRecord, CertificateRecord, CertificateStatus},
 };
 use ledger_classes::primitives::identity::Identity;
 use ledger_classes::primitives::time::Time;
-use pki::{
-    limits::BACKDATE_MS,
-    x509::{certificate::Certificate, identifiers::Serial},
-};
+use pki::x509::{certificate::Certificate, identifiers::Serial};
 use serde::Serialize;
 use std::{collections::BTreeMap, fmt};
 
@@ -56,36 +50,15 @@ pub enum Expiring {
     },
 }
 
-/// A CRL is due this long before its end: after a third of its life. A peer that was off for ten days, or that could
-/// not sign for twenty, lets no list expire.
-const CRL_DUE_MS: u64 = CRL_LIFETIME_MS / 3 * 2;
-
-impl CertificateFolder {
-    /// The CAs whose CRL should be signed again, by name: its time has come, or it lacks what was revoked.
-    pub fn due_crls(&self, now: Time) -> Result<Vec<String>, FolderError> {
-        let database = self.read()?;
-        // One that ends later than a new one would was signed while a clock was ahead, and is not in force yet.
-        let due = |record: &AuthorityRecord| {
-            let lifetime_ms = if database.is_root(&record.name) { ROOT_CRL_LIFETIME_MS } else { CRL_LIFETIME_MS };
-            let ahead = |at: Time| at > now.plus_millis(lifetime_ms + BACKDATE_MS);
-            record.crl_next_update.is_none_or(|at| at <= now.plus_millis(CRL_DUE_MS) || ahead(at))
-        };
-        let mut authorities: Vec<&AuthorityRecord> = database.authorities().values().collect();
-        // Nobody asks for the list of a CA that was revoked: its own certificate is refused.
-        authorities.retain(|record| record.revoked.is_none() && record.retired.is_none());
-        authorities.retain(|record| due(record) || self.crl_lacks(&database, &record.name));
-        Ok(authorities.into_iter().map(|record| record.name.clone()).collect())
-    }
-
+impl Database {
     /// What ends within `within_ms` from `now`, or has ended, soonest first. Revoked certificates do not
     /// count, nor do leaves whose identity has one that lives longer.
-    pub fn forecast(&self, now: Time, within_ms: u64) -> Result<Vec<Expiry>, FolderError> {
-        let database = self.read()?;
+    pub fn forecast(&self, now: Time, within_ms: u64) -> Vec<Expiry> {
         let mut expiries = Vec::new();
         let in_use = |record: &&AuthorityRecord| record.revoked.is_none() && record.retired.is_none();
-        for record in database.authorities().values().filter(in_use) {
+        for record in self.authorities().values().filter(in_use) {
             let authority = record.name.clone();
-            for earlier in record.earlier.iter().filter(|earlier| !database.is_retired(&earlier.issuer)) {
+            for earlier in record.earlier.iter().filter(|earlier| !self.is_retired(&earlier.issuer)) {
                 let (authority, serial) = (authority.clone(), earlier.serial.clone());
                 expiries.push(Expiry { at: earlier.not_after, what: Expiring::EarlierAuthority { authority, serial } });
             }
@@ -96,7 +69,7 @@ impl CertificateFolder {
             matches!(record.status(now), CertificateStatus::Valid | CertificateStatus::Expired)
         };
         let mut last: BTreeMap<&Identity, &CertificateRecord> = BTreeMap::new();
-        for record in database.certificates().iter().filter(alive) {
+        for record in self.certificates().iter().filter(alive) {
             let newest = last.entry(&record.identity).or_insert(record);
             if newest.not_after < record.not_after {
                 *newest = record;
@@ -108,7 +81,7 @@ impl CertificateFolder {
         }
         expiries.retain(|expiry| expiry.at <= now.plus_millis(within_ms));
         expiries.sort();
-        Ok(expiries)
+        expiries
     }
 }
 
@@ -134,7 +107,7 @@ impl fmt::Display for Expiring {
 mod tests {
     #![allow(clippy::unwrap_used)]
     use super::*;
-    use crate::{KeyPair, office::issuing::LeafOptions};
+    use crate::{CertificateFolder, KeyPair, office::issuing::LeafOptions};
     use pki::KeyAlgorithm;
 
     #[test]
@@ -143,18 +116,18 @@ mod tests {
         let dir = tempfile::tempdir().unwrap();
         let now = Time::from_millis(1_800_000_000_000);
         let folder = CertificateFolder::create(dir.path(), "harbour.example", KeyAlgorithm::Ed25519, now).unwrap();
-        folder.add_organization("north", KeyAlgorithm::Ed25519, now).unwrap();
+        folder.authorities().add_organization("north", KeyAlgorithm::Ed25519, now).unwrap();
         let key = KeyPair::generate(KeyAlgorithm::Ed25519).unwrap();
         let issue = |name: &str, days: u64| {
             let identity = format!("spiffe://harbour.example/north/client/{name}").parse().unwrap();
             let options = LeafOptions { lifetime_ms: days * DAY_MS, ..LeafOptions::default() };
-            folder.issue(&identity, key.public(), &options, now).unwrap();
+            folder.issuing().issue(&identity, key.public(), &options, now).unwrap();
         };
         issue("ann", 10);
         issue("bob", 10);
         issue("ann", 300);
         let ends = |days: u64| {
-            let all = folder.forecast(now, days * DAY_MS).unwrap().into_iter();
+            let all = folder.records().unwrap().forecast(now, days * DAY_MS).into_iter();
             all.filter_map(|expiry| match expiry.what {
                 Expiring::Certificate { identity, .. } => Some(identity.name().to_owned()),
                 _ => None,

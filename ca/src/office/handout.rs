@@ -6,9 +6,11 @@ use crate::{
     holder::credentials::{Credentials, CredentialsError},
     office::{
         database::Database,
+        error::FolderError,
         event::Event,
-        folder::{CertificateFolder, FolderError},
+        folder::CertificateFolder,
         record::{CertificateRecord, CertificateStatus},
+        records::Records,
         reissue::is_superseded,
         renewal::RenewalError,
     },
@@ -25,15 +27,21 @@ use pki::{
 };
 use std::path::Path;
 
-impl CertificateFolder {
+/// Gives holders on this machine what has changed.
+#[derive(Clone, Copy, Debug)]
+pub struct Handout<'a> {
+    pub(super) folder: &'a CertificateFolder,
+}
+
+impl Handout<'_> {
     /// Brings a profile's or peer's folder up to date, if its certificate was issued here: the path for its leaf, and
     /// whom it trusts. Records that this was handed out, once. Returns whether any file was replaced.
     pub fn bring_up_to_date(&self, folder: &Path, now: Time) -> Result<bool, RenewalError> {
         let path = read_certificates(&folder.join("cert.pem"))?;
         let leaf = path.first().ok_or(RenewalError::Foreign)?;
-        let database = self.read()?;
-        let Some(record) = issued(&database, leaf) else { return Ok(false) };
-        let newest = self.newest_path(&database, &record, leaf)?;
+        let records = self.folder.records()?;
+        let Some(record) = issued(&records, leaf) else { return Ok(false) };
+        let newest = records.newest_path(&record, leaf)?;
         let mut changed = false;
         if path != newest {
             Credentials::replace(folder, &newest, None)?;
@@ -43,64 +51,37 @@ impl CertificateFolder {
         let _held = pki::trust::exchange::hold(folder)?;
         // What is damaged is left alone: it is reported where it is used.
         let Ok(held) = TrustBundle::load(folder) else { return Ok(changed) };
-        changed |= self.bring_trust_up_to_date(folder, &held)?;
-        if is_behind(&database, &record) && record.status(now) == CertificateStatus::Valid {
-            let mut database = self.lock()?;
-            database.cause(&record.identity.to_string(), Some("the path or the anchors have changed"));
-            if issued(&database, leaf).is_some_and(|record| is_behind(&database, &record)) {
-                database.append(&Event::PathHandedOut { serial: record.serial, at: now }).map_err(FolderError::from)?;
+        changed |= bring_trust_up_to_date(&self.folder.records()?, folder, &held)?;
+        if is_behind(&records, &record) && record.status(now) == CertificateStatus::Valid {
+            let mut records = self.folder.lock()?;
+            records.cause(&record.identity.to_string(), Some("the path or the anchors have changed"));
+            if issued(&records, leaf).is_some_and(|record| is_behind(&records, &record)) {
+                records.append(&Event::PathHandedOut { serial: record.serial, at: now }).map_err(FolderError::from)?;
             }
         }
         Ok(changed)
     }
+}
 
-    /// The anchors of a folder that are in no way the authorities' stay; retired roots go.
-    fn bring_trust_up_to_date(&self, folder: &Path, held: &TrustBundle) -> Result<bool, RenewalError> {
-        let ours = self.trust()?;
-        let mut next = held.clone();
-        let crls = std::mem::take(&mut next.crls);
-        next.remove_roots(&self.retired_roots()?);
-        next.links.clear();
-        let mut cas = ours.clone();
-        cas.crls.clear();
-        next.extend(cas);
-        // CRLs come on other ways too: they are a reason to write only if there are CAs that nobody had.
-        if (&next.anchors, &next.issuing, &next.links) == (&held.anchors, &held.issuing, &held.links) {
-            return Ok(false);
-        }
-        let replaced: Vec<_> = ours.crls.iter().filter_map(|crl| issuer_name(crl)).collect();
-        let others = crls.into_iter().filter(|crl| issuer_name(crl).is_none_or(|name| !replaced.contains(&name)));
-        next.crls = others.chain(ours.crls).collect();
-        next.save(folder)?;
-        Ok(true)
+/// The anchors of a folder that are in no way the authorities' stay; retired roots go.
+fn bring_trust_up_to_date(records: &Records, folder: &Path, held: &TrustBundle) -> Result<bool, RenewalError> {
+    let ours = records.trust()?;
+    let mut next = held.clone();
+    let crls = std::mem::take(&mut next.crls);
+    next.remove_roots(records.retired());
+    next.links.clear();
+    let mut cas = ours.clone();
+    cas.crls.clear();
+    next.extend(cas);
+    // CRLs come on other ways too: they are a reason to write only if there are CAs that nobody had.
+    if (&next.anchors, &next.issuing, &next.links) == (&held.anchors, &held.issuing, &held.links) {
+        return Ok(false);
     }
-
-    /// The path of a leaf that was issued here, as it is handed out now: with the newest certificate of its CA.
-    pub(crate) fn issued_path(
-        &self,
-        database: &Database,
-        record: &CertificateRecord,
-    ) -> Result<Vec<Vec<u8>>, CredentialsError> {
-        let file = self.layout.issued(&record.serial);
-        let issued = read_certificates(&file)?;
-        self.newest_path(database, record, issued.first().map_or(&[], Vec::as_slice))
-    }
-
-    /// The leaf and the certificate of its CA that is the newest now.
-    fn newest_path(
-        &self,
-        database: &Database,
-        record: &CertificateRecord,
-        leaf: &[u8],
-    ) -> Result<Vec<Vec<u8>>, CredentialsError> {
-        let mut path = vec![leaf.to_vec()];
-        if let Some(authority) = database.authorities().get(&record.authority)
-            && authority.issuer != authority.name
-        {
-            path.extend(read_certificates(&self.authority_file(&authority.name, &authority.serial))?);
-        }
-        Ok(path)
-    }
+    let replaced: Vec<_> = ours.crls.iter().filter_map(|crl| issuer_name(crl)).collect();
+    let others = crls.into_iter().filter(|crl| issuer_name(crl).is_none_or(|name| !replaced.contains(&name)));
+    next.crls = others.chain(ours.crls).collect();
+    next.save(folder)?;
+    Ok(true)
 }
 
 /// What a folder became when it was offered CA certificates.

@@ -4,16 +4,9 @@
 //! Whoever had the key could renew itself to another key that nobody else has. Such certificates are told of, and
 //! revoked with the key if the administrator says so: only a person knows whether the key was stolen before or after.
 
-use crate::office::{
-    database::Database,
-    folder::{CertificateFolder, FolderError},
-    record::CertificateRecord,
-};
+use crate::office::{database::Database, error::FolderError, record::CertificateRecord};
 use ledger_classes::primitives::time::Time;
-use pki::x509::{
-    identifiers::{KeyId, Serial},
-    public_key::PublicKey,
-};
+use pki::x509::{identifiers::Serial, public_key::PublicKey};
 use std::collections::BTreeSet;
 
 /// What a revocation did.
@@ -56,16 +49,5 @@ pub(crate) fn renewed_by(database: &Database, revoked: &[CertificateRecord], now
 /// Refuses a key of which a CA knows that others have it (CA/Browser Forum BR §6.1.1.3 asks the same of public CAs). What
 /// one organization says of a key binds no other: it may never have had it.
 pub(crate) fn check(database: &Database, authority: &str, key: &PublicKey) -> Result<(), FolderError> {
-    match database.is_compromised(authority, &KeyId::of_spki(&key.spki()).to_string()) {
-        true => Err(FolderError::CompromisedKey),
-        false => Ok(()),
-    }
-}
-
-impl CertificateFolder {
-    /// Whether an organization's CA has revoked a key as compromised.
-    pub fn is_compromised(&self, organization: &str, key: &PublicKey) -> Result<bool, FolderError> {
-        let database = self.read()?;
-        Ok(check(&database, organization, key).is_err())
-    }
+    if database.is_compromised(authority, key) { Err(FolderError::CompromisedKey) } else { Ok(()) }
 }

@@ -8,15 +8,21 @@ use crate::{
         pair::KeyPair,
         passphrase::PassphraseSource,
     },
-    office::folder::{CertificateFolder, FolderError},
+    office::{error::FolderError, folder::CertificateFolder},
 };
 use std::fs;
 
-impl CertificateFolder {
+/// Looks at the key files of the folder, and encrypts them under another passphrase.
+#[derive(Clone, Copy, Debug)]
+pub struct KeyFiles<'a> {
+    pub(super) folder: &'a CertificateFolder,
+}
+
+impl KeyFiles<'_> {
     /// The CAs whose keys lie unencrypted, as older versions wrote them.
-    pub fn plain_keys(&self) -> Result<Vec<String>, FolderError> {
+    pub fn plain(&self) -> Result<Vec<String>, FolderError> {
         let mut plain = Vec::new();
-        for (name, path) in key_files(self.layout.directory())? {
+        for (name, path) in key_files(self.folder.layout.directory())? {
             if !is_encrypted(&read_key_file(&path)?) {
                 plain.push(name);
             }
@@ -26,8 +32,8 @@ impl CertificateFolder {
 
     /// Whether the passphrase opens one of the folder's encrypted keys; yes if there is none.
     pub fn check_passphrase(&self) -> Result<(), FolderError> {
-        match any_encrypted(self.layout.directory())? {
-            Some((path, text)) => Ok(self.keys.unlock(&path, &text).map(|_| ())?),
+        match any_encrypted(self.folder.layout.directory())? {
+            Some((path, text)) => Ok(self.folder.keys.unlock(&path, &text).map(|_| ())?),
             None => Ok(()),
         }
     }
@@ -38,14 +44,15 @@ impl CertificateFolder {
     /// All new files are complete before the first takes its place. Whoever is interrupted in between has some keys
     /// under the old passphrase and some under the new one: running it again with the same two heals that.
     pub fn change_passphrase(&self, new: &PassphraseSource) -> Result<Vec<String>, FolderError> {
-        let _writing = self.lock()?;
+        let records = self.folder.lock()?;
+        let directory = records.layout.directory();
         new.make().map_err(KeyError::from)?;
         let (passphrase, _) = new.read().map_err(KeyError::from)?;
         let (mut names, mut drafts) = (Vec::new(), Vec::new());
-        for (name, path) in key_files(self.layout.directory())? {
+        for (name, path) in key_files(directory)? {
             let text = read_key_file(&path)?;
             let key = if is_encrypted(&text) {
-                match self.keys.unlock(&path, &text) {
+                match records.keys.unlock(&path, &text) {
                     Ok(key) => key,
                     // It may have the new one from a run that was interrupted.
                     Err(error) => encrypted::open(&text, &passphrase).map_err(|_| error)?,
@@ -67,7 +74,7 @@ impl CertificateFolder {
         for (draft, path) in &drafts {
             fs::rename(draft, path).map_err(|source| file_error(path, source))?;
         }
-        files::sync_directory(self.layout.directory()).map_err(|source| file_error(self.layout.directory(), source))?;
+        files::sync_directory(directory).map_err(|source| file_error(directory, source))?;
         Ok(names)
     }
 }

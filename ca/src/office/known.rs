@@ -86,11 +86,15 @@ impl Known {
 mod tests {
     #![allow(clippy::unwrap_used)]
     use super::*;
-    use crate::office::{
-        cause::Cause,
-        enrolment::EnrolmentPolicy,
-        event::Event,
-        index_file::{self, LockedDatabase},
+    use crate::{
+        Keyring, PassphraseSource,
+        office::{
+            cause::Cause,
+            enrolment::EnrolmentPolicy,
+            event::Event,
+            layout::Layout,
+            locked_records::{self, LockedRecords},
+        },
     };
     use ledger_classes::primitives::time::Time;
     use std::{fs, io::Write as _};
@@ -101,12 +105,17 @@ mod tests {
 
     fn index() -> (tempfile::TempDir, Known) {
         let dir = tempfile::tempdir().unwrap();
-        index_file::create(dir.path(), "c", Time::from_millis(0)).unwrap();
+        locked_records::create(dir.path(), "c", Time::from_millis(0)).unwrap();
         (dir, Known::default())
     }
 
+    fn locked(dir: &Path) -> Result<LockedRecords, DatabaseError> {
+        let keys = Keyring::new(PassphraseSource::usual(dir));
+        LockedRecords::lock(Layout::new(dir.into()), Cause::default(), &Known::default(), keys)
+    }
+
     fn append(dir: &Path, approvals: u32) {
-        let mut open = LockedDatabase::open(dir, Cause::default(), &Known::default()).unwrap();
+        let mut open = locked(dir).unwrap();
         open.append(&policy(approvals)).unwrap();
     }
 

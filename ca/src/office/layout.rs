@@ -32,6 +32,12 @@ impl Layout {
         self.file("authorities", &format!("{serial}.pem"))
     }
 
+    /// A certificate of a CA. The newest that is shown is the only one of a CA that was never certified again.
+    pub(crate) fn authority(&self, name: &str, serial: &Serial) -> PathBuf {
+        let kept = self.kept(serial);
+        if kept.exists() { kept } else { self.shown(name) }
+    }
+
     /// A leaf, with its path.
     pub(crate) fn issued(&self, serial: &Serial) -> PathBuf {
         self.file("issued", &format!("{serial}.pem"))

@@ -1,21 +1,27 @@
 //! What a folder's CAs say of their certificates: CRLs and OCSP answers, signed when something changes and before they
 //! expire.
+//!
+//! The number of a CRL is recorded before it is signed. Where an answer and a CRL say the same of a certificate, the
+//! answer is written first: who learns of a revocation from the list finds the answer that proves it.
 
 use crate::{
-    authority::{Authority, RevokedSerial},
+    authority::{Authority, RevokedSerial, whole_second},
     limits::{CRL_LIFETIME_MS, ROOT_CRL_LIFETIME_MS},
     office::{
         database::Database,
+        error::{FolderError, file_error},
         event::Event,
-        folder::{CertificateFolder, FolderError, file_error, whole_second, write},
-        index_file::LockedDatabase,
+        folder::CertificateFolder,
         layout::Layout,
-        record::{AuthorityRecord, Revocation},
+        locked_records::LockedRecords,
+        record::{AuthorityRecord, RevocationRecord},
+        records::Records,
     },
 };
 use ledger_classes::limits::OCSP_BYTES_MAX;
 use ledger_classes::primitives::time::Time;
 use pki::{
+    limits::BACKDATE_MS,
     trust::{
         files::{TrustFile, TrustPart, crl_pem},
         revocation,
@@ -27,138 +33,146 @@ use std::{
     path::{Path, PathBuf},
 };
 
-impl CertificateFolder {
+/// A CRL is due this long before its end: after a third of its life. A peer that was off for ten days, or that could
+/// not sign for twenty, lets no list expire.
+const CRL_DUE_MS: u64 = CRL_LIFETIME_MS / 3 * 2;
+
+/// Signs again what CAs say.
+#[derive(Clone, Copy, Debug)]
+pub struct Publication<'a> {
+    pub(super) folder: &'a CertificateFolder,
+}
+
+impl Publication<'_> {
     /// Signs a CA's CRL again under the next number, and its OCSP answers: before they expire, and whenever they are
     /// in doubt.
     pub fn reissue_crl(&self, name: &str, now: Time) -> Result<(), FolderError> {
-        let mut database = self.lock()?;
-        if !database.authorities().contains_key(name) {
-            return Err(FolderError::UnknownAuthority(name.into()));
-        }
-        let authority = self.load(&database, name)?;
+        let mut records = self.folder.lock()?;
+        let authority = records.load(name)?;
         // What people look at may be of the CA before, if a crash came when its key was replaced.
-        self.show_newest(&database, name)?;
-        self.write_crl(&mut database, &authority, name, now)?;
-        self.write_answers(&database, &authority, name, now)
+        records.show_newest(name)?;
+        write_crl(&mut records, &authority, name, now)?;
+        renew_answers(&records, &authority, name, now)
+    }
+}
+
+impl Records {
+    /// The CAs in use whose newest CRL lacks what was revoked, by name.
+    pub fn lacking_crls(&self) -> Vec<String> {
+        self.crls_that(|record| self.crl_lacks(&record.name))
     }
 
-    /// The answers about everything that a CA has issued and that has not expired.
-    fn write_answers(
-        &self,
-        database: &Database,
-        authority: &Authority,
-        name: &str,
-        now: Time,
-    ) -> Result<(), FolderError> {
-        if database.is_root(name) {
-            for record in database.authorities().values().filter(|record| record.name != name) {
-                for certificate in record.certificates().filter(|certificate| certificate.issuer == name) {
-                    let status = status(record.revoked);
-                    self.renew_answer(authority, &certificate.serial, status, now, ROOT_CRL_LIFETIME_MS)?;
-                }
-            }
-            return Ok(());
-        }
-        let issued = database.certificates().iter().filter(|record| record.authority == name);
-        for record in issued.filter(|record| record.fingerprint.is_some() && record.not_after > now) {
-            self.renew_answer(authority, &record.serial, status(record.revoked), now, CRL_LIFETIME_MS)?;
-        }
-        for lost in database.lost().iter().filter(|lost| lost.authority == name) {
-            self.renew_answer(authority, &lost.serial, status(Some(lost.revoked)), now, CRL_LIFETIME_MS)?;
-        }
-        Ok(())
+    /// The CAs whose CRL should be signed again, by name: its time has come, or it lacks what was revoked.
+    pub fn due_crls(&self, now: Time) -> Vec<String> {
+        // One that ends later than a new one would was signed while a clock was ahead, and is not in force yet.
+        let due = |record: &AuthorityRecord| {
+            let ahead = |at: Time| at > now.plus_millis(crl_lifetime_ms(self, &record.name) + BACKDATE_MS);
+            record.crl_next_update.is_none_or(|at| at <= now.plus_millis(CRL_DUE_MS) || ahead(at))
+        };
+        self.crls_that(|record| due(record) || self.crl_lacks(&record.name))
     }
 
-    /// Signs an answer about a certificate and says where it belongs.
-    fn answer(
-        &self,
-        authority: &Authority,
-        serial: &Serial,
-        status: ocsp::Status,
-        now: Time,
-        lifetime_ms: u64,
-    ) -> Result<(PathBuf, Vec<u8>), FolderError> {
-        let answer = authority.answer_ocsp(serial, status, now, whole_second(now.plus_millis(lifetime_ms)))?;
-        let file = self.layout.ocsp(serial);
-        if let Some(directory) = file.parent() {
-            files::private_folder(directory).map_err(|source| file_error(directory, source))?;
-        }
-        Ok((file, answer))
-    }
-
-    pub(crate) fn write_answer(
-        &self,
-        authority: &Authority,
-        serial: &Serial,
-        status: ocsp::Status,
-        now: Time,
-        lifetime_ms: u64,
-    ) -> Result<(), FolderError> {
-        let (file, answer) = self.answer(authority, serial, status, now, lifetime_ms)?;
-        files::write_public(&file, &answer).map_err(|source| file_error(&file, source))
-    }
-
-    /// As `write_answer`, one of many: what a power loss damages is signed again with the next CRL.
-    fn renew_answer(
-        &self,
-        authority: &Authority,
-        serial: &Serial,
-        status: ocsp::Status,
-        now: Time,
-        lifetime_ms: u64,
-    ) -> Result<(), FolderError> {
-        let (file, answer) = self.answer(authority, serial, status, now, lifetime_ms)?;
-        files::write_replaceable(&file, &answer).map_err(|source| file_error(&file, source))
-    }
-
-    pub(crate) fn write_crl(
-        &self,
-        database: &mut LockedDatabase,
-        authority: &Authority,
-        name: &str,
-        now: Time,
-    ) -> Result<(), FolderError> {
-        let revoked = revoked_by(database, name);
-        // A folder that comes back from a backup knows an old number, and what it revokes from then on must not look
-        // older than what was revoked before: numbers go with the time.
-        let next = database.authorities().get(name).map_or(0, |record| record.crl_number).saturating_add(1);
-        let number = next.max(now.millis() / 1000);
-        let lifetime = if database.is_root(name) { ROOT_CRL_LIFETIME_MS } else { CRL_LIFETIME_MS };
-        let next_update = whole_second(now.plus_millis(lifetime));
-        database.append(&Event::CrlIntended { authority: name.into(), number, next_update, at: now })?;
-        let crl = authority.issue_crl(&revoked, number, now, next_update)?;
-        write(&self.crl_file(name), &crl_pem(&crl))
-    }
-
-    pub(crate) fn crl_file(&self, name: &str) -> PathBuf {
-        self.layout.crl(name)
+    /// Nobody asks for the list of a CA that was revoked: its own certificate is refused.
+    fn crls_that(&self, wanted: impl Fn(&AuthorityRecord) -> bool) -> Vec<String> {
+        let mut in_use: Vec<&AuthorityRecord> = self.authorities().values().collect();
+        in_use.retain(|record| record.revoked.is_none() && record.retired.is_none() && wanted(record));
+        in_use.into_iter().map(|record| record.name.clone()).collect()
     }
 
     /// Whether the CRL of a CA that lies in the folder is not the one that the index announces, or lacks what the index
     /// revokes: a crash came between the two, and what was revoked is in force nowhere.
-    pub(crate) fn crl_lacks(&self, database: &Database, name: &str) -> bool {
-        let list = TrustFile::needed(TrustPart::Crls, self.crl_file(name)).read_whole();
+    fn crl_lacks(&self, name: &str) -> bool {
+        let list = TrustFile::needed(TrustPart::Crls, self.layout.crl(name)).read_whole();
         let list = list.ok().and_then(|lists| lists.first().and_then(|der| revocation::contents(der)));
         let Some((number, listed)) = list else { return true };
-        let announced = database.authorities().get(name).map_or(0, |record| record.crl_number);
-        number != u128::from(announced)
-            || revoked_by(database, name).iter().any(|entry| !listed.contains(&entry.serial))
+        let announced = self.authorities().get(name).map_or(0, |record| record.crl_number);
+        number != u128::from(announced) || revoked_by(self, name).iter().any(|entry| !listed.contains(&entry.serial))
     }
+}
 
-    /// The CAs in use whose newest CRL lacks what was revoked, by name.
-    pub fn lacking_crls(&self) -> Result<Vec<String>, FolderError> {
-        let database = self.read()?;
-        let in_use =
-            database.authorities().values().filter(|record| record.revoked.is_none() && record.retired.is_none());
-        Ok(in_use.map(|record| record.name.clone()).filter(|name| self.crl_lacks(&database, name)).collect())
+/// Signs a CA's CRL under the next number: its intention first, then the list.
+pub(crate) fn write_crl(
+    records: &mut LockedRecords,
+    authority: &Authority,
+    name: &str,
+    now: Time,
+) -> Result<(), FolderError> {
+    let revoked = revoked_by(records, name);
+    // A folder that comes back from a backup knows an old number, and what it revokes from then on must not look
+    // older than what was revoked before: numbers go with the time.
+    let next = records.authorities().get(name).map_or(0, |record| record.crl_number).saturating_add(1);
+    let number = next.max(now.millis() / 1000);
+    let next_update = whole_second(now.plus_millis(crl_lifetime_ms(records, name)));
+    records.append(&Event::CrlIntended { authority: name.into(), number, next_update, at: now })?;
+    let crl = authority.issue_crl(&revoked, number, now, next_update)?;
+    records.write(&records.layout.crl(name), crl_pem(&crl).as_bytes())
+}
+
+/// Signs what a CA says of one certificate: that it is good, or since when and why it is revoked.
+pub(crate) fn write_answer(
+    records: &LockedRecords,
+    authority: &Authority,
+    name: &str,
+    serial: &Serial,
+    revoked: Option<RevocationRecord>,
+    now: Time,
+) -> Result<(), FolderError> {
+    let (file, answer) = answer(records, authority, name, serial, revoked, now)?;
+    records.write(&file, &answer)
+}
+
+/// An answer, and where it belongs.
+fn answer(
+    records: &LockedRecords,
+    authority: &Authority,
+    name: &str,
+    serial: &Serial,
+    revoked: Option<RevocationRecord>,
+    now: Time,
+) -> Result<(PathBuf, Vec<u8>), FolderError> {
+    let status = revoked.map_or(ocsp::Status::Good, |it| ocsp::Status::Revoked { at: it.at, reason: it.reason });
+    let next_update = whole_second(now.plus_millis(crl_lifetime_ms(records, name)));
+    let answer = authority.answer_ocsp(serial, status, now, next_update)?;
+    let file = records.layout.ocsp(serial);
+    records.make_folder_of(&file)?;
+    Ok((file, answer))
+}
+
+/// The answers about everything that a CA has issued and that has not expired.
+fn renew_answers(records: &LockedRecords, authority: &Authority, name: &str, now: Time) -> Result<(), FolderError> {
+    let renew = |serial: &Serial, revoked| {
+        let (file, answer) = answer(records, authority, name, serial, revoked, now)?;
+        // One of many: what a power loss damages is signed again with the next CRL.
+        files::write_replaceable(&file, &answer).map_err(|source| file_error(&file, source))
+    };
+    if records.is_root(name) {
+        for record in records.authorities().values().filter(|record| record.name != name) {
+            for certificate in record.certificates().filter(|certificate| certificate.issuer == name) {
+                renew(&certificate.serial, record.revoked)?;
+            }
+        }
+        return Ok(());
     }
+    let issued = records.certificates().iter().filter(|record| record.authority == name);
+    for record in issued.filter(|record| record.fingerprint.is_some() && record.not_after > now) {
+        renew(&record.serial, record.revoked)?;
+    }
+    for lost in records.lost().iter().filter(|lost| lost.authority == name) {
+        renew(&lost.serial, Some(lost.revoked))?;
+    }
+    Ok(())
+}
+
+/// How long a CA's CRL, and an answer beside it, is good for.
+fn crl_lifetime_ms(database: &Database, name: &str) -> u64 {
+    if database.is_root(name) { ROOT_CRL_LIFETIME_MS } else { CRL_LIFETIME_MS }
 }
 
 /// What a CA revokes, by the index.
 fn revoked_by(database: &Database, name: &str) -> Vec<RevokedSerial> {
     if database.is_root(name) {
         let revoked = database.authorities().values().filter_map(|record| Some((record, record.revoked?)));
-        let every = |(record, revocation): (&AuthorityRecord, Revocation)| {
+        let every = |(record, revocation): (&AuthorityRecord, RevocationRecord)| {
             let all = record.certificates().chain(record.intended.clone());
             let below = all.filter(|certificate| certificate.issuer == name);
             below.map(|certificate| entry((certificate.serial, revocation))).collect::<Vec<_>>()
@@ -178,11 +192,6 @@ pub fn read_ocsp_answer(directory: &Path, serial: &Serial) -> Option<Vec<u8>> {
     fs::read(Layout::new(directory.to_owned()).ocsp(serial)).ok().filter(|answer| answer.len() <= OCSP_BYTES_MAX)
 }
 
-pub(crate) fn status(revoked: Option<Revocation>) -> ocsp::Status {
-    revoked
-        .map_or(ocsp::Status::Good, |revocation| ocsp::Status::Revoked { at: revocation.at, reason: revocation.reason })
-}
-
-fn entry((serial, revocation): (Serial, Revocation)) -> RevokedSerial {
+fn entry((serial, revocation): (Serial, RevocationRecord)) -> RevokedSerial {
     RevokedSerial { serial, at: revocation.at, reason: revocation.reason }
 }

@@ -15,7 +15,7 @@ pub const ROOT: &str = "root";
 
 /// When and why something was revoked.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
-pub struct Revocation {
+pub struct RevocationRecord {
     /// When.
     pub at: Time,
     /// Why.
@@ -67,10 +67,10 @@ pub struct CertificateRecord {
     /// When its path and the anchors were handed out last.
     pub handed_out: Time,
     /// Whether it was revoked.
-    pub revoked: Option<Revocation>,
+    pub revoked: Option<RevocationRecord>,
     /// Whether its CA was, and it with that.
     #[serde(skip_serializing_if = "Option::is_none")]
-    pub authority_revoked: Option<Revocation>,
+    pub authority_revoked: Option<RevocationRecord>,
     /// What was done with it, by whom and why.
     pub acts: Vec<CertificateAct>,
 }
@@ -120,7 +120,7 @@ pub struct AuthorityRecord {
     /// When its next CRL is due.
     pub crl_next_update: Option<Time>,
     /// Whether it was revoked.
-    pub revoked: Option<Revocation>,
+    pub revoked: Option<RevocationRecord>,
     /// When another took its place, for good: a root that was replaced, or a CA whose key was.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub retired: Option<Time>,
@@ -174,7 +174,7 @@ pub struct AuthorityCertificate {
 
 /// A consortium's root on its way to the next one.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(crate) struct Rollover {
+pub(crate) struct RolloverRecord {
     /// The root that is replaced.
     pub(crate) old: String,
     /// The one that replaces it.
@@ -205,5 +205,5 @@ pub struct LostCertificate {
     /// Its serial.
     pub serial: Serial,
     /// When and why.
-    pub revoked: Revocation,
+    pub revoked: RevocationRecord,
 }

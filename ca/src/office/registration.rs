@@ -2,7 +2,9 @@
 //!
 //! A request binds a key whose possession is proven to a wished identity. It becomes a certificate only by the
 //! approvals that the policy asks for, or by a token that an administrator made for this identity. Each step is
-//! recorded before it has an effect; a crash between approval and issuance is healed by the next try.
+//! recorded before it has an effect; a crash between approval and issuance is healed by the next try. What is to be seen of
+//! all this is in [`crate::office::filed`].
+//!
 //! Whoever calls this decides who may: nothing here knows who an administrator is.
 
 mod error;
@@ -20,46 +22,31 @@ use crate::{
             CertificateRequestRecord, EnrolmentPolicy, EnrolmentToken, RequestId, RequestStatus, Requester, Terms,
             TokenId, TokenRecord, TokenStanding, member_of,
         },
+        error::FolderError,
         event::Event,
-        folder::{CertificateFolder, FolderError},
-        index_file::LockedDatabase,
-        issuing::IssuedFor,
+        filed::FiledRequest,
+        folder::CertificateFolder,
+        issuing::{IssuedFor, issue},
         key_compromise,
-        record::{CertificateRecord, CertificateStatus},
+        locked_records::LockedRecords,
+        record::CertificateStatus,
+        records::Records,
     },
 };
 pub use error::RegistrationError;
 use error::TEXT_CHARS_MAX;
 use ledger_classes::primitives::identity::{Identity, Role};
 use ledger_classes::primitives::time::Time;
-use pki::x509::{identifiers::KeyId, request::CertificateRequest};
+use pki::x509::request::CertificateRequest;
 use ring::rand::SystemRandom;
 
-/// A request and what has become of it.
-#[derive(Clone, Debug)]
-pub struct Registration {
-    /// The request.
-    pub record: CertificateRequestRecord,
-    /// What has become of it.
-    pub status: RequestStatus,
-    /// Approvals that the policy asks for.
-    pub approvals_needed: u32,
-    /// The certificate path, leaf first, once it is issued.
-    pub path: Option<Vec<Vec<u8>>>,
+/// Files requests and decides them; makes and cancels tokens; sets the policy.
+#[derive(Clone, Copy, Debug)]
+pub struct Registration<'a> {
+    pub(super) folder: &'a CertificateFolder,
 }
 
-/// What a folder knew at one instant.
-#[derive(Clone, Debug)]
-pub struct Register {
-    /// The last line of its index: all of it is as of there.
-    pub line: usize,
-    /// Requests, oldest first, without their certificates.
-    pub requests: Vec<Registration>,
-    /// Leaves, in the order in which they were issued.
-    pub certificates: Vec<CertificateRecord>,
-}
-
-impl CertificateFolder {
+impl Registration<'_> {
     /// Files a request, which then waits for approval. The same key for the same identity is the same request: asking
     /// again says what has become of it. `requester` is who asks: an identity or an address.
     pub fn file_request(
@@ -68,36 +55,36 @@ impl CertificateFolder {
         identity: Option<&Identity>,
         requester: &str,
         now: Time,
-    ) -> Result<Registration, RegistrationError> {
+    ) -> Result<FiledRequest, RegistrationError> {
         let identity = resolve(request, identity)?;
         let requester = text(requester)?;
         // Whoever asks again is answered from the index: nothing is locked, and nothing is done again.
-        if let Some(known) = self.known(request, identity, now)? {
+        if let Some(known) = known(&self.folder.records()?, request, identity, now)? {
             return Ok(known);
         }
-        let mut database = self.lock()?;
-        database.cause(&identity.to_string(), None);
-        self.check_authority(&database, identity)?;
-        if let Some(known) = database.asked(identity, request.public_key()) {
-            let (id, policy) = (known.id, database.policy());
-            match (database.counted(known).status(policy, now), &known.rejected) {
+        let mut records = self.folder.lock()?;
+        records.cause(&identity.to_string(), None);
+        check_authority(&records, identity)?;
+        if let Some(known) = records.asked(identity, request.public_key()) {
+            let (id, policy) = (known.id, records.policy());
+            match (records.counted(known).status(policy, now), &known.rejected) {
                 (RequestStatus::Rejected, Some(rejected)) => {
                     return Err(RegistrationError::Rejected(rejected.reason.clone()));
                 }
-                (RequestStatus::Issued, _) if !is_valid(&database, known, now) => {}
+                (RequestStatus::Issued, _) if !is_valid(&records, known, now) => {}
                 (RequestStatus::Lapsed, _) => {}
-                _ => return self.complete(&mut database, id, now),
+                _ => return complete(&mut records, id, now),
             }
         }
-        key_compromise::check(&database, identity.organization(), request.public_key())?;
-        let policy = database.policy();
+        key_compromise::check(&records, identity.organization(), request.public_key())?;
+        let policy = records.policy();
         // Each organization has its own queue: nobody closes another's, whose administrators would not see why.
         let open = |record: &&CertificateRequestRecord| {
             record.identity.organization() == identity.organization()
-                && database.counted(record).status(policy, now) == RequestStatus::Requested
+                && records.counted(record).status(policy, now) == RequestStatus::Requested
         };
         // Those that lapsed, whoever filed them, were filed before all others.
-        let alive = database.undecided().take_while(|record| now <= record.requested.plus_millis(REQUEST_LIFETIME_MS));
+        let alive = records.undecided().take_while(|record| now <= record.requested.plus_millis(REQUEST_LIFETIME_MS));
         let open: Vec<&CertificateRequestRecord> = alive.filter(open).collect();
         let of_requester = open.iter().filter(|record| record.requester == requester).count();
         if of_requester >= REQUESTS_OPEN_PER_REQUESTER_MAX {
@@ -115,31 +102,8 @@ impl CertificateFolder {
         if open.len() >= kind.queue() {
             return Err(RegistrationError::QueueFull);
         }
-        let id = self.append_request(&mut database, request, identity, requester, None, now)?;
-        self.complete(&mut database, id, now)
-    }
-
-    /// What the index says of this very request, if that is all that there is to say: it waits, or its certificate is good.
-    fn known(
-        &self,
-        request: &CertificateRequest,
-        identity: &Identity,
-        now: Time,
-    ) -> Result<Option<Registration>, RegistrationError> {
-        let database = self.read()?;
-        self.check_authority(&database, identity)?;
-        let Some(known) = database.asked(identity, request.public_key()) else { return Ok(None) };
-        match database.counted(known).status(database.policy(), now) {
-            RequestStatus::Rejected => {
-                let reason = known.rejected.as_ref().map(|rejected| rejected.reason.clone()).unwrap_or_default();
-                Err(RegistrationError::Rejected(reason))
-            }
-            RequestStatus::Issued if !is_valid(&database, known, now) => Ok(None),
-            RequestStatus::Issued | RequestStatus::Requested => {
-                self.registration_of(&database, &known.id, now).map(Some)
-            }
-            RequestStatus::Lapsed | RequestStatus::Approved => Ok(None),
-        }
+        let id = append_request(&mut records, request, identity, requester, None, now)?;
+        complete(&mut records, id, now)
     }
 
     /// Issues at once to the bearer of a token that was made for this identity. The line that files the request spends
@@ -151,25 +115,25 @@ impl CertificateFolder {
         token: &EnrolmentToken,
         requester: &str,
         now: Time,
-    ) -> Result<Registration, RegistrationError> {
+    ) -> Result<FiledRequest, RegistrationError> {
         let requester = text(requester)?;
-        let mut database = self.lock()?;
-        let record = database.tokens().get(&token.id()).filter(|record| token.is_of(record)).cloned();
+        let mut records = self.folder.lock()?;
+        let record = records.tokens().get(&token.id()).filter(|record| token.is_of(record)).cloned();
         let record = record.ok_or(RegistrationError::UnknownToken)?;
         // Not the requester: the act goes onto a ledger, where an address would stay for ever.
-        database.cause(&record.identity.to_string(), Some(&format!("enrolment token {}", record.id)));
+        records.cause(&record.identity.to_string(), Some(&format!("enrolment token {}", record.id)));
         if record.cancelled.is_some() {
             return Err(RegistrationError::VoidToken("it was cancelled"));
         }
-        if let Some(why) = database.void(&record) {
+        if let Some(why) = records.void(&record) {
             return Err(RegistrationError::VoidToken(why));
         }
         if let Some(spent) = record.spent {
             // The crash came between the two: the same key gets its certificate, nobody else does.
-            let same = database.request(&spent).is_some_and(|known| {
+            let same = records.request(&spent).is_some_and(|known| {
                 known.serial.is_none() && known.rejected.is_none() && known.public_key == *request.public_key()
             });
-            return if same { self.complete(&mut database, spent, now) } else { Err(RegistrationError::SpentToken) };
+            return if same { complete(&mut records, spent, now) } else { Err(RegistrationError::SpentToken) };
         }
         if record.expires < now {
             return Err(RegistrationError::ExpiredToken);
@@ -180,51 +144,11 @@ impl CertificateFolder {
                 return Err(RegistrationError::OtherIdentity { asked, bound });
             }
         }
-        self.check_authority(&database, &record.identity)?;
-        key_compromise::check(&database, record.identity.organization(), request.public_key())?;
-        check_count(&database, &record.identity, now)?;
-        let id = self.append_request(&mut database, request, &record.identity, requester, Some(&record), now)?;
-        self.complete(&mut database, id, now)
-    }
-
-    /// All requests, oldest first.
-    pub fn requests(&self, now: Time) -> Result<Vec<Registration>, RegistrationError> {
-        let database = self.read()?;
-        Ok(database.requests().iter().map(|record| registration(&database, record, None, now)).collect())
-    }
-
-    /// What the folder knew at one instant.
-    pub fn register(&self, now: Time) -> Result<Register, RegistrationError> {
-        let database = self.read()?;
-        let requests = database.requests().iter().map(|record| registration(&database, record, None, now)).collect();
-        Ok(Register { line: database.lines(), requests, certificates: database.certificates().to_vec() })
-    }
-
-    /// Whether the CA that this folder has for an organization is the one with this key: an administrator who decides
-    /// about the organization's certificates over a connection holds a certificate of that very CA, and not of another
-    /// one that is trusted under the same name.
-    pub fn speaks_for(&self, organization: &str, issuer: &KeyId) -> Result<bool, RegistrationError> {
-        let database = self.read()?;
-        let authority = database.authorities().get(organization);
-        if authority.is_none_or(|authority| authority.revoked.is_some()) {
-            return Ok(false);
-        }
-        Ok(KeyId::of_certificate(&self.authority_certificate(organization)?).as_ref() == Some(issuer))
-    }
-
-    /// Whether a certificate, DER, is one that the index has.
-    pub fn has_issued(&self, leaf: &[u8]) -> Result<bool, RegistrationError> {
-        let database = self.read()?;
-        let serial = pki::LeafClaims::of_certificate(leaf).map(|claims| claims.serial().clone());
-        let fingerprint = Some(hex::encode(pki::x509::identifiers::sha256(leaf)));
-        Ok(serial
-            .is_ok_and(|serial| database.certificate(&serial).is_some_and(|record| record.fingerprint == fingerprint)))
-    }
-
-    /// One request, with its certificate once there is one.
-    pub fn request(&self, id: &RequestId, now: Time) -> Result<Registration, RegistrationError> {
-        let database = self.read()?;
-        self.registration_of(&database, id, now)
+        check_authority(&records, &record.identity)?;
+        key_compromise::check(&records, record.identity.organization(), request.public_key())?;
+        check_count(&records, &record.identity, now)?;
+        let id = append_request(&mut records, request, &record.identity, requester, Some(&record), now)?;
+        complete(&mut records, id, now)
     }
 
     /// An administrator's yes. The first one fixes the terms; later ones say the same, or nothing. With the last one
@@ -235,17 +159,17 @@ impl CertificateFolder {
         by: &str,
         terms: Option<&Terms>,
         now: Time,
-    ) -> Result<Registration, RegistrationError> {
+    ) -> Result<FiledRequest, RegistrationError> {
         let by = text(by)?;
-        let mut database = self.lock()?;
-        database.cause(&by, None);
-        let policy = database.policy();
-        let record = database.request(id).map(|record| database.counted(record));
+        let mut records = self.folder.lock()?;
+        records.cause(&by, None);
+        let policy = records.policy();
+        let record = records.request(id).map(|record| records.counted(record));
         let record = record.ok_or(RegistrationError::Unknown(*id))?;
         match record.status(policy, now) {
             RequestStatus::Requested => {}
             // Granted before a crash, or by a policy that has been relaxed since.
-            RequestStatus::Approved => return self.complete(&mut database, *id, now),
+            RequestStatus::Approved => return complete(&mut records, *id, now),
             decided => return Err(RegistrationError::Decided(decided)),
         }
         if by == record.identity.to_string() {
@@ -261,25 +185,25 @@ impl CertificateFolder {
         }
         let terms = record.terms.as_ref().or(terms).cloned().unwrap_or_default();
         check_terms(&record.identity, &terms)?;
-        key_compromise::check(&database, record.identity.organization(), &record.public_key)?;
-        check_count(&database, &record.identity, now)?;
-        self.check_authority(&database, &record.identity)?;
-        database.append(&Event::Approved { request: *id, by, terms, at: now })?;
-        self.complete(&mut database, *id, now)
+        key_compromise::check(&records, record.identity.organization(), &record.public_key)?;
+        check_count(&records, &record.identity, now)?;
+        check_authority(&records, &record.identity)?;
+        records.append(&Event::Approved { request: *id, by, terms, at: now })?;
+        complete(&mut records, *id, now)
     }
 
     /// An administrator's no, for good.
-    pub fn reject(&self, id: &RequestId, by: &str, reason: &str, now: Time) -> Result<Registration, RegistrationError> {
+    pub fn reject(&self, id: &RequestId, by: &str, reason: &str, now: Time) -> Result<FiledRequest, RegistrationError> {
         let (by, reason) = (text(by)?, text(reason)?);
-        let mut database = self.lock()?;
-        database.cause(&by, Some(&reason));
-        let record = database.request(id).ok_or(RegistrationError::Unknown(*id))?;
-        match database.counted(record).status(database.policy(), now) {
+        let mut records = self.folder.lock()?;
+        records.cause(&by, Some(&reason));
+        let record = records.request(id).ok_or(RegistrationError::Unknown(*id))?;
+        match records.counted(record).status(records.policy(), now) {
             RequestStatus::Requested | RequestStatus::Approved => {}
             decided => return Err(RegistrationError::Decided(decided)),
         }
-        database.append(&Event::Rejected { request: *id, by, reason, at: now })?;
-        self.registration_of(&database, id, now)
+        records.append(&Event::Rejected { request: *id, by, reason, at: now })?;
+        records.filed_request(id, now)
     }
 
     /// Makes a token that approves one request for `identity` until `now + lifetime_ms`. Whoever has the folder may
@@ -297,23 +221,23 @@ impl CertificateFolder {
             return Err(RegistrationError::TokenLifetime);
         }
         check_terms(identity, &terms)?;
-        let mut database = self.lock()?;
+        let mut records = self.folder.lock()?;
         if by == Some(identity) {
             return Err(RegistrationError::OwnRequest);
         }
-        let needed = database.policy().approvals;
+        let needed = records.policy().approvals;
         if by.is_some() && needed > 1 {
             return Err(RegistrationError::AloneForSeveral(needed));
         }
-        self.check_authority(&database, identity)?;
+        check_authority(&records, identity)?;
         let of_organization = |token: &&TokenRecord| token.identity.organization() == identity.organization();
-        let open = |token: &&TokenRecord| database.standing(token, now) == TokenStanding::Open;
-        if database.tokens().values().filter(of_organization).filter(open).count() >= TOKENS_OPEN_MAX {
+        let open = |token: &&TokenRecord| records.standing(token, now) == TokenStanding::Open;
+        if records.tokens().values().filter(of_organization).filter(open).count() >= TOKENS_OPEN_MAX {
             return Err(RegistrationError::TooManyTokens);
         }
         let token = EnrolmentToken::random(&SystemRandom::new()).map_err(|_| no_random())?;
         let expires = now.plus_millis(lifetime_ms);
-        database.append(&Event::TokenAdded {
+        records.append(&Event::TokenAdded {
             token: token.id(),
             hash: hex::encode(token.hash()),
             identity: identity.clone(),
@@ -325,38 +249,19 @@ impl CertificateFolder {
         Ok((token, expires))
     }
 
-    /// All enrolment tokens without their secrets, in the order in which they were made, and the last line of the index.
-    pub fn tokens(&self, now: Time) -> Result<(usize, Vec<(TokenRecord, TokenStanding)>), RegistrationError> {
-        let database = self.read()?;
-        let mut tokens: Vec<_> = database.tokens().values().cloned().collect();
-        tokens.sort_by_key(|token| token.line);
-        let tokens = tokens.into_iter().map(|token| (token.clone(), database.standing(&token, now))).collect();
-        Ok((database.lines(), tokens))
-    }
-
-    /// One of them.
-    pub fn token(&self, id: &TokenId) -> Result<TokenRecord, RegistrationError> {
-        self.read()?.tokens().get(id).cloned().ok_or(RegistrationError::NoToken(*id))
-    }
-
     /// Makes a token good for nothing; again changes nothing.
     pub fn cancel_token(&self, id: &TokenId, now: Time) -> Result<(TokenRecord, TokenStanding), RegistrationError> {
-        let mut database = self.lock()?;
-        let record = database.tokens().get(id).cloned().ok_or(RegistrationError::NoToken(*id))?;
+        let mut records = self.folder.lock()?;
+        let record = records.tokens().get(id).cloned().ok_or(RegistrationError::NoToken(*id))?;
         if record.spent.is_some() {
             return Err(RegistrationError::SpentToken);
         }
         if record.cancelled.is_none() {
-            database.append(&Event::TokenCancelled { token: *id, at: now })?;
+            records.append(&Event::TokenCancelled { token: *id, at: now })?;
         }
-        let record = database.tokens().get(id).cloned().unwrap_or(record);
-        let standing = database.standing(&record, now);
+        let record = records.tokens().get(id).cloned().unwrap_or(record);
+        let standing = records.standing(&record, now);
         Ok((record, standing))
-    }
-
-    /// What requests need.
-    pub fn policy(&self) -> Result<EnrolmentPolicy, RegistrationError> {
-        Ok(self.read()?.policy())
     }
 
     /// Changes what requests need, the waiting ones included.
@@ -364,89 +269,74 @@ impl CertificateFolder {
         if !(1..=APPROVALS_MAX).contains(&policy.approvals) {
             return Err(RegistrationError::Policy);
         }
-        Ok(self.lock()?.append(&Event::PolicySet { policy, at: now })?)
-    }
-
-    fn append_request(
-        &self,
-        database: &mut LockedDatabase,
-        request: &CertificateRequest,
-        identity: &Identity,
-        requester: String,
-        token: Option<&TokenRecord>,
-        now: Time,
-    ) -> Result<RequestId, RegistrationError> {
-        let id = RequestId::random(&SystemRandom::new()).map_err(|_| no_random())?;
-        database.append(&Event::Requested {
-            request: id,
-            identity: identity.clone(),
-            public_key: hex::encode(request.public_key().spki()),
-            requester,
-            token: token.map(|token| token.id),
-            at: now,
-        })?;
-        Ok(id)
-    }
-
-    /// Issues if everything that is needed is there.
-    fn complete(
-        &self,
-        database: &mut LockedDatabase,
-        id: RequestId,
-        now: Time,
-    ) -> Result<Registration, RegistrationError> {
-        let record = database.request(&id).map(|record| database.counted(record));
-        let record = record.ok_or(RegistrationError::Unknown(id))?;
-        if record.status(database.policy(), now) == RequestStatus::Approved {
-            key_compromise::check(database, record.identity.organization(), &record.public_key)?;
-            check_count(database, &record.identity, now)?;
-            let purpose = IssuedFor { request: Some(id), renews: None };
-            let terms = record.terms.unwrap_or_default();
-            self.issue_locked(database, &record.identity, &record.public_key, terms, purpose, now)?;
-        }
-        self.registration_of(database, &id, now)
-    }
-
-    fn registration_of(
-        &self,
-        database: &Database,
-        id: &RequestId,
-        now: Time,
-    ) -> Result<Registration, RegistrationError> {
-        let record = database.request(id).ok_or(RegistrationError::Unknown(*id))?;
-        let path = match &record.serial {
-            Some(serial) => {
-                let unknown = || FolderError::UnknownCertificate(serial.to_string());
-                let issued = database.certificate(serial).ok_or_else(unknown)?;
-                Some(self.issued_path(database, issued).map_err(FolderError::from)?)
-            }
-            None => None,
-        };
-        Ok(registration(database, record, path, now))
-    }
-
-    /// Refuses identities for which nobody here can issue.
-    fn check_authority(&self, database: &Database, identity: &Identity) -> Result<(), RegistrationError> {
-        let authority = database.authorities().get(identity.organization());
-        let can_issue = authority.is_some_and(|authority| authority.revoked.is_none());
-        if can_issue && identity.consortium() == database.consortium() {
-            Ok(())
-        } else {
-            Err(RegistrationError::NoAuthority(Box::new(identity.clone())))
-        }
+        Ok(self.folder.lock()?.append(&Event::PolicySet { policy, at: now })?)
     }
 }
 
-fn registration(
-    database: &Database,
-    record: &CertificateRequestRecord,
-    path: Option<Vec<Vec<u8>>>,
+/// What the index says of this very request, if that is all that there is to say: it waits, or its certificate is good.
+fn known(
+    records: &Records,
+    request: &CertificateRequest,
+    identity: &Identity,
     now: Time,
-) -> Registration {
-    let policy = database.policy();
-    let record = database.counted(record);
-    let status = record.status(policy, now);
-    Registration { record, status, approvals_needed: policy.approvals, path }
+) -> Result<Option<FiledRequest>, RegistrationError> {
+    check_authority(records, identity)?;
+    let Some(known) = records.asked(identity, request.public_key()) else { return Ok(None) };
+    match records.counted(known).status(records.policy(), now) {
+        RequestStatus::Rejected => {
+            let reason = known.rejected.as_ref().map(|rejected| rejected.reason.clone()).unwrap_or_default();
+            Err(RegistrationError::Rejected(reason))
+        }
+        RequestStatus::Issued if !is_valid(records, known, now) => Ok(None),
+        RequestStatus::Issued | RequestStatus::Requested => records.filed_request(&known.id, now).map(Some),
+        RequestStatus::Lapsed | RequestStatus::Approved => Ok(None),
+    }
+}
+
+/// The line that files a request, and spends its token.
+fn append_request(
+    records: &mut LockedRecords,
+    request: &CertificateRequest,
+    identity: &Identity,
+    requester: String,
+    token: Option<&TokenRecord>,
+    now: Time,
+) -> Result<RequestId, RegistrationError> {
+    let id = RequestId::random(&SystemRandom::new()).map_err(|_| no_random())?;
+    records.append(&Event::Requested {
+        request: id,
+        identity: identity.clone(),
+        public_key: hex::encode(request.public_key().spki()),
+        requester,
+        token: token.map(|token| token.id),
+        at: now,
+    })?;
+    Ok(id)
+}
+
+/// Issues if everything that is needed is there.
+fn complete(records: &mut LockedRecords, id: RequestId, now: Time) -> Result<FiledRequest, RegistrationError> {
+    let record = records.request(&id).map(|record| records.counted(record));
+    let record = record.ok_or(RegistrationError::Unknown(id))?;
+    if record.status(records.policy(), now) == RequestStatus::Approved {
+        key_compromise::check(records, record.identity.organization(), &record.public_key)?;
+        check_count(records, &record.identity, now)?;
+        let purpose = IssuedFor { request: Some(id), renews: None };
+        let terms = record.terms.unwrap_or_default();
+        issue(records, &record.identity, &record.public_key, terms, purpose, now)?;
+    }
+    records.filed_request(&id, now)
+}
+
+/// Refuses identities for which nobody here can issue.
+fn check_authority(database: &Database, identity: &Identity) -> Result<(), RegistrationError> {
+    let authority = database.authorities().get(identity.organization());
+    let can_issue = authority.is_some_and(|authority| authority.revoked.is_none());
+    if can_issue && identity.consortium() == database.consortium() {
+        Ok(())
+    } else {
+        Err(RegistrationError::NoAuthority(Box::new(identity.clone())))
+    }
 }
 
 /// The one identity that the request and its sender agree on.

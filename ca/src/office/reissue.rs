@@ -8,104 +8,53 @@
 //! reissue if a crash came before that.
 
 use crate::{
-    authority::{Authority, Validity},
-    limits::{ISSUING_LIFETIME_MS, ROOT_CRL_LIFETIME_MS},
+    authority::{Authority, Validity, whole_second},
+    limits::ISSUING_LIFETIME_MS,
     office::{
-        database::Database,
-        event::Event,
-        folder::{CertificateFolder, FolderError, file_error, whole_second, within, write},
-        index_file::LockedDatabase,
-        record::AuthorityRecord,
+        authorities::Authorities, error::FolderError, event::Event, locked_records::LockedRecords,
+        publication::write_answer, record::AuthorityRecord,
     },
 };
 use ledger_classes::primitives::time::Time;
-use pki::{
-    limits::BACKDATE_MS,
-    trust::files::{certificates_pem, read_certificates},
-    x509::{certificate::Certificate, identifiers::Serial, ocsp},
-};
-use std::path::PathBuf;
+use pki::x509::certificate::Certificate;
 
-impl CertificateFolder {
+impl Authorities<'_> {
     /// Certifies an organization's CA again: by the consortium's root, or by itself if it is a root of its own.
     pub fn reissue(&self, organization: &str, now: Time) -> Result<AuthorityRecord, FolderError> {
-        let mut database = self.lock()?;
-        if database.is_root(organization) {
+        let mut records = self.folder.lock()?;
+        if records.is_root(organization) {
             return Err(FolderError::RootReissue);
         }
-        self.reissue_locked(&mut database, organization, now)
+        reissue(&mut records, organization, now)
     }
+}
 
-    /// Records the intention, signs, records; the file that people look at comes last.
-    pub(crate) fn reissue_locked(
-        &self,
-        database: &mut LockedDatabase,
-        name: &str,
-        now: Time,
-    ) -> Result<AuthorityRecord, FolderError> {
-        let unknown = || FolderError::UnknownAuthority(name.into());
-        let record = database.authorities().get(name).cloned().ok_or_else(unknown)?;
-        if record.revoked.is_some() {
-            return Err(FolderError::AuthorityRevoked(name.into()));
-        }
-        let is_root = record.issuer == name;
-        let issuer_name = if is_root { name } else { database.root() }.to_owned();
-        let issuer = self.authority(database, &issuer_name)?;
-        let current = read_certificates(&self.authority_file(name, &record.serial))?;
-        let current = current.first().ok_or_else(unknown)?;
-        let validity = if is_root {
-            let start = Time::from_millis(now.millis().saturating_sub(BACKDATE_MS));
-            Validity::starting(start, ISSUING_LIFETIME_MS)
-        } else {
-            within(&issuer, now, ISSUING_LIFETIME_MS)
-        };
-        let serial = Authority::draw_serial()?;
-        database.append(&Event::AuthorityIntended {
-            name: name.into(),
-            issuer: issuer_name,
-            serial: serial.clone(),
-            not_after: whole_second(validity.not_after),
-            at: now,
-        })?;
-        let certificate = issuer.certify_again(current, validity, &serial)?;
-        self.keep_authority(&record.serial, current)?;
-        self.keep_authority(&serial, &certificate)?;
-        if !is_root {
-            self.write_answer(&issuer, &serial, ocsp::Status::Good, now, ROOT_CRL_LIFETIME_MS)?;
-        }
-        database.append(&Event::AuthorityReissued { name: name.into(), serial, at: now })?;
-        self.show_newest(database, name)?;
-        database.authorities().get(name).cloned().ok_or_else(unknown)
+/// Records the intention, signs, records; the file that people look at comes last.
+pub(crate) fn reissue(records: &mut LockedRecords, name: &str, now: Time) -> Result<AuthorityRecord, FolderError> {
+    let record = records.in_force(name)?.clone();
+    let is_root = record.issuer == name;
+    let issuer_name = if is_root { name } else { records.root() }.to_owned();
+    let issuer = records.load_in_force(&issuer_name)?;
+    let current = records.newest_of(&record)?;
+    let validity =
+        if is_root { Validity::backdated(now, ISSUING_LIFETIME_MS) } else { issuer.within(now, ISSUING_LIFETIME_MS) };
+    let serial = Authority::draw_serial()?;
+    records.append(&Event::AuthorityIntended {
+        name: name.into(),
+        issuer: issuer_name.clone(),
+        serial: serial.clone(),
+        not_after: whole_second(validity.not_after),
+        at: now,
+    })?;
+    let certificate = issuer.certify_again(&current, validity, &serial)?;
+    records.keep_authority(&record.serial, &current)?;
+    records.keep_authority(&serial, &certificate)?;
+    if !is_root {
+        write_answer(records, &issuer, &issuer_name, &serial, None, now)?;
     }
-
-    /// Where a certificate of a CA lies. `<name>.pem` is the only one of a CA that was never reissued.
-    pub(crate) fn authority_file(&self, name: &str, serial: &Serial) -> PathBuf {
-        let kept = self.layout.kept(serial);
-        if kept.exists() { kept } else { self.layout.shown(name) }
-    }
-
-    pub(crate) fn keep_authority(&self, serial: &Serial, der: &[u8]) -> Result<(), FolderError> {
-        let file = self.layout.kept(serial);
-        if file.exists() {
-            return Ok(());
-        }
-        if let Some(directory) = file.parent() {
-            files::private_folder(directory).map_err(|source| file_error(directory, source))?;
-        }
-        write(&file, &certificates_pem(&[der.to_vec()]))
-    }
-
-    /// Makes `<name>.pem` what the index says, for people and their programs.
-    pub(crate) fn show_newest(&self, database: &Database, name: &str) -> Result<(), FolderError> {
-        let unknown = || FolderError::UnknownAuthority(name.into());
-        let serial = &database.authorities().get(name).ok_or_else(unknown)?.serial;
-        let newest = read_certificates(&self.authority_file(name, serial))?;
-        let file = self.layout.shown(name);
-        if read_certificates(&file).is_ok_and(|shown| shown == newest) {
-            return Ok(());
-        }
-        write(&file, &certificates_pem(&newest))
-    }
+    records.append(&Event::AuthorityReissued { name: name.into(), serial, at: now })?;
+    records.show_newest(name)?;
+    records.authority(name).cloned()
 }
 
 /// Of CA certificates with the same name and key the one that ends last: whoever lists anchors needs no more of them.

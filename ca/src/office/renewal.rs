@@ -15,8 +15,9 @@ use crate::{
     office::{
         database::Database,
         enrolment::Terms,
-        folder::{CertificateFolder, FolderError},
-        issuing::IssuedFor,
+        error::FolderError,
+        folder::CertificateFolder,
+        issuing::{IssuedFor, issue},
         key_compromise,
         record::{CertificateRecord, CertificateStatus},
         registration::{RegistrationError, check_count},
@@ -110,7 +111,13 @@ pub fn due(not_before: Time, not_after: Time) -> Time {
     Time::from_millis(not_before.millis() + life / 3 * 2)
 }
 
-impl CertificateFolder {
+/// Continues what was issued here.
+#[derive(Clone, Copy, Debug)]
+pub struct Renewal<'a> {
+    pub(super) folder: &'a CertificateFolder,
+}
+
+impl Renewal<'_> {
     /// Issues a successor to `current` (DER) for the request's key. Returns its path, leaf first.
     pub fn renew(
         &self,
@@ -131,26 +138,17 @@ impl CertificateFolder {
             return Err(RenewalError::Expired(parsed.not_after()));
         }
         // Who has the CA's key may have made it.
-        if self.has_lost_its_authority(current)? {
+        if self.folder.records()?.has_lost_its_authority(current) {
             return Err(RenewalError::Revoked);
         }
         self.succeed(current, request.identity(), request.public_key(), None, now)
     }
 
-    /// Renews the certificate in a profile's or peer's folder, whose key is there; with another key if one is given.
-    /// A crash leaves a pair that fits, or one that the next call completes.
+    /// Renews the certificate in a profile's or peer's folder, whose key is there; with another key if one is given, and
+    /// with another lifetime, in milliseconds, than the old certificate's. However long ago that expired: whoever has both
+    /// folders has the CA's key too, and could issue anything. A crash leaves a pair that fits, or one that the next call
+    /// completes.
     pub fn renew_credentials(
-        &self,
-        folder: &Path,
-        new_key: Option<KeyAlgorithm>,
-        now: Time,
-    ) -> Result<Vec<Vec<u8>>, RenewalError> {
-        self.renew_credentials_for(folder, new_key, None, now)
-    }
-
-    /// [`CertificateFolder::renew_credentials`] with another lifetime, in milliseconds, than the old certificate's.
-    /// However long ago that expired: whoever has both folders has the CA's key too, and could issue anything.
-    pub fn renew_credentials_for(
         &self,
         folder: &Path,
         new_key: Option<KeyAlgorithm>,
@@ -181,19 +179,19 @@ impl CertificateFolder {
     ) -> Result<Vec<Vec<u8>>, RenewalError> {
         let parsed = Certificate::parse(current)?;
         let alternative_names = parsed.server_names()?;
-        let mut database = self.lock()?;
+        let mut records = self.folder.lock()?;
         // The whole certificate is compared: another CA's may have the same serial.
         let fingerprint = hex::encode(sha256(current));
-        let record = database.certificate(parsed.serial());
+        let record = records.certificate(parsed.serial());
         let record = record.filter(|record| record.fingerprint.as_ref() == Some(&fingerprint));
         let record = record.cloned().ok_or(RenewalError::Foreign)?;
         // Whoever renews has the key: to the folder that is the identity itself.
-        database.cause(&record.identity.to_string(), Some("renewal"));
+        records.cause(&record.identity.to_string(), Some("renewal"));
         // With the folder also what has lost its CA: what the index knows was issued here.
         if record.revoked.is_some() {
             return Err(RenewalError::Revoked);
         }
-        if key_compromise::check(&database, record.identity.organization(), &parsed.check_leaf()?.public_key).is_err() {
+        if key_compromise::check(&records, record.identity.organization(), &parsed.check_leaf()?.public_key).is_err() {
             return Err(RenewalError::CompromisedKey);
         }
         if let Some(asked) = asked
@@ -202,14 +200,14 @@ impl CertificateFolder {
             let (asked, bound) = (Box::new(asked.clone()), Box::new(record.identity));
             return Err(RegistrationError::OtherIdentity { asked, bound }.into());
         }
-        key_compromise::check(&database, record.identity.organization(), key)?;
-        check_line(&database, &record, now)?;
-        check_count(&database, &record.identity, now)?;
+        key_compromise::check(&records, record.identity.organization(), key)?;
+        check_line(&records, &record, now)?;
+        check_count(&records, &record.identity, now)?;
         let before = record.not_after.millis().saturating_sub(record.intended.millis());
         let lifetime_ms = lifetime_ms.unwrap_or(before).clamp(1_000, ENROLLED_LIFETIME_MAX_MS);
         let terms = Terms { alternative_names, lifetime_ms };
         let purpose = IssuedFor { request: None, renews: Some(record.serial) };
-        Ok(self.issue_locked(&mut database, &record.identity, key, terms, purpose, now)?)
+        Ok(issue(&mut records, &record.identity, key, terms, purpose, now)?)
     }
 }
 

@@ -1,24 +1,28 @@
 //! Another key for an organization's CA, because others have the one that it had.
 //!
 //! The old CA is revoked as `cACompromise` (RFC 5280 §5.3.1) by the root that certified it, and its own key says for
-//! ever that others have it: by that it is taken off every channel ([`CertificateFolder::compromised`]), and names the
+//! ever that others have it: by that it is taken off every channel ([`Records::compromised`]), and names the
 //! new CA as its successor, for channels on which nobody could list that. What it issued ends with it. The index goes
 //! on: whoever has the folder renews by it under the new key.
 //!
 //! One line of the index decides. The key and the certificate of the new CA are in files of their own before it, which an
 //! attempt that was interrupted leaves; the CRLs come after it, and are signed again where a crash came between
-//! ([`CertificateFolder::lacking_crls`]). No file of the old CA is overwritten but what people look at.
+//! ([`Records::lacking_crls`]). No file of the old CA is overwritten but what people look at.
 
 use crate::{
     authority::{Authority, Validity},
     keys::keyring::KeyPlace,
     limits::ISSUING_LIFETIME_MS,
     office::{
+        authorities::Authorities,
         database::Database,
+        error::FolderError,
         event::Event,
-        folder::{CertificateFolder, FolderError, within},
-        index_file::LockedDatabase,
+        locked_records::LockedRecords,
+        publication::write_crl,
         record::{AuthorityRecord, NamedAuthority},
+        records::Records,
+        revocation::publish_revoked,
     },
 };
 use ledger_classes::action::channel::{NamedSuccessor, RevokeAuthority};
@@ -26,7 +30,6 @@ use ledger_classes::primitives::hash::{Hash, HexBytes};
 use ledger_classes::primitives::time::Time;
 use ledger_classes::state::participant::{authority_compromise_message, authority_successor_message};
 use pki::{
-    limits::BACKDATE_MS,
     trust::files::read_certificates,
     x509::{
         certificate::Certificate,
@@ -101,37 +104,31 @@ pub struct Replaced {
     pub unsaid: Option<String>,
 }
 
-impl CertificateFolder {
+impl Authorities<'_> {
     /// Gives an organization's CA another key, and puts the old one out.
-    pub fn replace_authority(
-        &self,
-        organization: &str,
-        key: impl Into<KeyPlace>,
-        now: Time,
-    ) -> Result<Replaced, FolderError> {
-        let mut database = self.lock()?;
-        let unknown = || FolderError::UnknownAuthority(organization.into());
-        if database.is_root(organization) {
+    pub fn replace(&self, organization: &str, key: impl Into<KeyPlace>, now: Time) -> Result<Replaced, FolderError> {
+        let mut records = self.folder.lock()?;
+        if records.is_root(organization) {
             return Err(FolderError::RootReissue);
         }
-        let old = database.authorities().get(organization).cloned().ok_or_else(unknown)?;
+        let old = records.authority(organization)?.clone();
+        let unknown = || FolderError::UnknownAuthority(organization.into());
         if old.retired.is_some() {
             return Err(unknown());
         }
-        let certificate = read_certificates(&self.authority_file(organization, &old.serial))?;
-        let certificate = certificate.into_iter().next().ok_or_else(unknown)?;
+        let certificate = records.newest_of(&old)?;
         let old_key = KeyId::of_certificate(&certificate).ok_or_else(unknown)?;
-        let number = database.authorities().values().filter(|record| record.organization() == organization).count();
+        let number = records.authorities().values().filter(|record| record.organization() == organization).count();
         let former = format!("{organization}.{number}");
         // A key of a folder whose index came back from a backup may be one that channels know.
         let mut names = (number + 1..).map(|number| format!("{organization}.{number}"));
-        let keys = names.find(|name| !self.keys.is_there(self.layout.directory(), name)).ok_or_else(unknown)?;
-        let (new, issuer) = self.make(&database, organization, &old, &keys, key.into(), now)?;
+        let keys = names.find(|name| !records.keys.is_there(records.layout.directory(), name)).ok_or_else(unknown)?;
+        let (new, issuer) = make(&records, organization, &old, &keys, key.into(), now)?;
         // A key in a token that is gone can say nothing, and has to go all the same.
         let (key, next) = (Hash(*old_key.as_bytes()), new.certificate());
         let successor = authority_successor_message(&key, next);
         let possession = new.sign(&successor)?;
-        let said = self.load(&database, organization).and_then(|authority| {
+        let said = records.load(organization).and_then(|authority| {
             Ok([authority.sign(&authority_compromise_message(&key))?, authority.sign(&successor)?, possession])
         });
         let (said, unsaid) = match said {
@@ -139,9 +136,9 @@ impl CertificateFolder {
             Err(error) => ([const { None }; 3], Some(ledger_classes::primitives::causes::in_one_line(&error))),
         };
         let [proof, successor, possession] = said;
-        self.keep_authority(&old.serial, &certificate)?;
-        self.keep_authority(new.serial(), new.certificate())?;
-        database.append(&Event::AuthorityReplaced {
+        records.keep_authority(&old.serial, &certificate)?;
+        records.keep_authority(new.serial(), new.certificate())?;
+        records.append(&Event::AuthorityReplaced {
             name: organization.into(),
             former: former.clone(),
             keys,
@@ -155,61 +152,69 @@ impl CertificateFolder {
             possession,
             at: now,
         })?;
-        self.show_newest(&database, organization)?;
-        self.write_crl(&mut database, &new, organization, now)?;
-        self.publish_revoked(&mut database, &former, now)?;
-        let authority = database.authorities().get(organization).cloned().ok_or_else(unknown)?;
+        records.show_newest(organization)?;
+        write_crl(&mut records, &new, organization, now)?;
+        publish_revoked(&mut records, &former, now)?;
+        let authority = records.authority(organization)?.clone();
         Ok(Replaced { authority, unsaid })
     }
+}
 
-    /// The new CA, certified as the old one was, with its key kept; and who certified it.
-    fn make(
-        &self,
-        database: &LockedDatabase,
-        organization: &str,
-        old: &AuthorityRecord,
-        keys: &str,
-        place: KeyPlace,
-        now: Time,
-    ) -> Result<(Authority, String), FolderError> {
-        let own = old.issuer == organization;
-        let root = if own { None } else { Some(self.authority(database, database.root())?) };
-        let key = self.keys.generate(keys, &place)?;
-        let new = match &root {
-            Some(root) => {
-                root.issue_intermediate(organization, key.signer(), within(root, now, ISSUING_LIFETIME_MS))?
-            }
-            None => {
-                let start = Time::from_millis(now.millis().saturating_sub(BACKDATE_MS));
-                let validity = Validity::starting(start, ISSUING_LIFETIME_MS);
-                Authority::new_organization_root(self.consortium(), organization, key.signer(), validity)?
-            }
-        };
-        self.keys.keep(self.layout.directory(), keys, &key)?;
-        Ok((new, if own { organization.to_owned() } else { database.root().to_owned() }))
+/// The new CA, certified as the old one was, with its key kept; and who certified it.
+fn make(
+    records: &LockedRecords,
+    organization: &str,
+    old: &AuthorityRecord,
+    keys: &str,
+    place: KeyPlace,
+    now: Time,
+) -> Result<(Authority, String), FolderError> {
+    let own = old.issuer == organization;
+    let root = if own { None } else { Some(records.load_in_force(records.root())?) };
+    let key = records.keys.generate(keys, &place)?;
+    let new = match &root {
+        Some(root) => root.issue_intermediate(organization, key.signer(), root.within(now, ISSUING_LIFETIME_MS))?,
+        None => {
+            let validity = Validity::backdated(now, ISSUING_LIFETIME_MS);
+            Authority::new_organization_root(records.consortium(), organization, key.signer(), validity)?
+        }
+    };
+    records.keys.keep(records.layout.directory(), keys, &key)?;
+    Ok((new, if own { organization.to_owned() } else { records.root().to_owned() }))
+}
+
+impl Database {
+    /// Whether a leaf that was issued here, DER, has lost its CA, and its organization has another.
+    pub fn has_lost_its_authority(&self, leaf: &[u8]) -> bool {
+        let Ok(parsed) = Certificate::parse(leaf) else { return false };
+        self.certificate(parsed.serial()).is_some_and(|record| {
+            let now = self.authorities().get(record.identity.organization());
+            record.authority_revoked.is_some() && record.revoked.is_none() && now.is_some_and(|ca| ca.revoked.is_none())
+        })
     }
+}
 
+impl Records {
     /// The CAs of this folder whose keys have said that others have them.
     pub fn compromised(&self) -> Result<Vec<CompromisedAuthority>, FolderError> {
-        let database = self.read()?;
         let mut all = Vec::new();
-        for record in database.authorities().values() {
+        for record in self.authorities().values() {
             let Some(proof) = record.compromise.as_ref().and_then(|proof| hex::decode(proof).ok()) else { continue };
-            let certificate = self.authority_certificate(&record.name)?;
+            let certificate = self.newest_of(record)?;
             let Some(key) = KeyId::of_certificate(&certificate) else { continue };
             let (organization, serial) = (record.organization().to_owned(), record.serial.clone());
-            let succession = self.succession(&database, record)?;
+            let succession = self.succession(record)?;
             all.push(CompromisedAuthority { organization, key, serial, certificate, proof, succession });
         }
         Ok(all)
     }
 
     /// The CA that a replaced one's key has named, unless that one is out as well and nobody follows it.
-    fn succession(&self, database: &Database, record: &AuthorityRecord) -> Result<Option<Succession>, FolderError> {
+    fn succession(&self, record: &AuthorityRecord) -> Result<Option<Succession>, FolderError> {
         let next = |record: &AuthorityRecord| {
             let NamedAuthority { serial, .. } = record.succession.as_ref()?;
             let is_of = |next: &&AuthorityRecord| next.certificates().any(|one| one.serial == *serial);
-            database.authorities().values().find(is_of)
+            self.authorities().values().find(is_of)
         };
         let Some((first, named)) = next(record).zip(record.succession.as_ref()) else { return Ok(None) };
         // Each was made after the one before.
@@ -217,7 +222,7 @@ impl CertificateFolder {
         if last.is_none_or(|last| last.revoked.is_some()) {
             return Ok(None);
         }
-        let certificate = read_certificates(&self.authority_file(&first.name, &named.serial))?.into_iter().next();
+        let certificate = read_certificates(&self.layout.authority(&first.name, &named.serial))?.into_iter().next();
         let signatures = hex::decode(&named.proof).ok().zip(hex::decode(&named.possession).ok());
         let succession = certificate.zip(signatures);
         Ok(succession.map(|(certificate, (proof, possession))| Succession { certificate, proof, possession }))
@@ -225,9 +230,8 @@ impl CertificateFolder {
 
     /// The CAs that others have replaced, each with its organization and the one that the organization has now.
     pub fn replaced(&self) -> Result<Vec<Successor>, FolderError> {
-        let database = self.read()?;
         let mut all = Vec::new();
-        for record in database.authorities().values().filter(|record| record.name != record.organization()) {
+        for record in self.authorities().values().filter(|record| record.name != record.organization()) {
             let organization = record.organization().to_owned();
             let key = |name: &str| Ok::<_, FolderError>(KeyId::of_certificate(&self.authority_certificate(name)?));
             if let (Some(before), Some(now)) = (key(&record.name)?, key(&organization)?) {
@@ -235,16 +239,5 @@ impl CertificateFolder {
             }
         }
         Ok(all)
-    }
-
-    /// Whether a leaf that was issued here, DER, has lost its CA, and its organization has another.
-    pub fn has_lost_its_authority(&self, leaf: &[u8]) -> Result<bool, FolderError> {
-        let database = self.read()?;
-        let Ok(parsed) = Certificate::parse(leaf) else { return Ok(false) };
-        let record = database.certificate(parsed.serial());
-        Ok(record.is_some_and(|record| {
-            let now = database.authorities().get(record.identity.organization());
-            record.authority_revoked.is_some() && record.revoked.is_none() && now.is_some_and(|ca| ca.revoked.is_none())
-        }))
     }
 }

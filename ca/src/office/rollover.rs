@@ -6,16 +6,18 @@
 //! been handed anything since the last one, unless it is forced.
 
 use crate::{
-    authority::{Authority, AuthorityError, Validity},
-    holder::credentials::CredentialsError,
-    keys::{error::KeyError, keyring::KeyPlace},
+    authority::{Authority, Validity, whole_second},
+    keys::keyring::KeyPlace,
     limits::{ROOT_CRL_LIFETIME_MS, ROOT_LIFETIME_MS},
     office::{
         database::{Database, DatabaseError},
+        error::FolderError,
         event::Event,
-        folder::{CertificateFolder, FolderError, file_error, whole_second, write},
-        index_file::LockedDatabase,
-        record::{CertificateRecord, CertificateStatus, ROOT, Rollover},
+        folder::CertificateFolder,
+        locked_records::LockedRecords,
+        publication::write_crl,
+        record::{AuthorityRecord, CertificateRecord, CertificateStatus, ROOT, RolloverRecord},
+        reissue::reissue,
     },
 };
 use ledger_classes::primitives::time::Time;
@@ -28,7 +30,7 @@ use pki::{
     x509::identifiers::{KeyId, Serial},
 };
 use serde::Serialize;
-use std::{collections::HashSet, path::PathBuf};
+use std::collections::HashSet;
 
 /// Where the consortium's root is on its way to the next one.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
@@ -83,188 +85,153 @@ impl From<DatabaseError> for RolloverError {
     }
 }
 
-impl From<AuthorityError> for RolloverError {
-    fn from(error: AuthorityError) -> Self {
-        Self::Folder(error.into())
-    }
+/// Replaces the consortium's root.
+#[derive(Clone, Copy, Debug)]
+pub struct Rollover<'a> {
+    pub(super) folder: &'a CertificateFolder,
 }
 
-impl From<KeyError> for RolloverError {
-    fn from(error: KeyError) -> Self {
-        Self::Folder(error.into())
-    }
-}
-
-impl From<CredentialsError> for RolloverError {
-    fn from(error: CredentialsError) -> Self {
-        Self::Folder(error.into())
-    }
-}
-
-impl CertificateFolder {
+impl Rollover<'_> {
     /// Makes a new root beside the old one, and the two links between them. Both are anchors from now on.
-    pub fn start_rollover(&self, key: impl Into<KeyPlace>, now: Time) -> Result<RolloverStatus, RolloverError> {
-        let mut database = self.lock()?;
-        match database.rollover() {
-            Some(Rollover { switched: Some(_), .. }) => return Err(RolloverError::UnderWay),
+    pub fn start(&self, key: impl Into<KeyPlace>, now: Time) -> Result<RolloverStatus, RolloverError> {
+        let mut records = self.folder.lock()?;
+        match records.rollover() {
+            Some(RolloverRecord { switched: Some(_), .. }) => return Err(RolloverError::UnderWay),
             Some(_) => {}
-            None => self.add_root(&mut database, &key.into(), now)?,
+            None => add_root(&mut records, &key.into(), now)?,
         }
-        self.complete_start(&mut database, now)?;
-        Ok(status(&database, now))
+        let rollover = records.rollover().cloned().ok_or(RolloverError::NotStarted)?;
+        complete_start(&mut records, &rollover, now)?;
+        Ok(records.rollover_status(now))
     }
 
     /// Lets the new root certify, and certifies every issuing CA under it. With `force` also while holders wait.
-    pub fn switch_root(&self, force: bool, now: Time) -> Result<RolloverStatus, RolloverError> {
-        let mut database = self.lock()?;
-        let rollover = database.rollover().cloned().ok_or(RolloverError::NotStarted)?;
+    pub fn switch(&self, force: bool, now: Time) -> Result<RolloverStatus, RolloverError> {
+        let mut records = self.folder.lock()?;
+        let rollover = records.rollover().cloned().ok_or(RolloverError::NotStarted)?;
         if rollover.switched.is_none() {
-            self.complete_start(&mut database, now)?;
-            let waiting = waiting(&database, &rollover, now);
+            complete_start(&mut records, &rollover, now)?;
+            let waiting = waiting(&records, &rollover, now);
             if !waiting.is_empty() && !force {
                 return Err(RolloverError::Waiting(waiting));
             }
             // The new key must be able to sign before anything depends on it.
-            self.authority(&database, &rollover.new)?;
-            database.append(&Event::RolloverSwitched { root: rollover.new.clone(), at: now })?;
+            records.load_in_force(&rollover.new)?;
+            records.append(&Event::RolloverSwitched { root: rollover.new.clone(), at: now })?;
         }
-        for record in database.authorities().clone().into_values().filter(|record| record.retired.is_none()) {
+        for record in records.authorities().clone().into_values().filter(|record| record.retired.is_none()) {
             let is_root = record.issuer == record.name;
             if !is_root && record.revoked.is_none() && record.issuer != rollover.new {
-                self.reissue_locked(&mut database, &record.name, now)?;
+                reissue(&mut records, &record.name, now)?;
             }
-            self.show_newest(&database, &record.name)?;
+            records.show_newest(&record.name)?;
         }
-        Ok(status(&database, now))
+        Ok(records.rollover_status(now))
     }
 
     /// Takes the old root out of the anchors. With `force` also while holders wait.
-    pub fn retire_root(&self, force: bool, now: Time) -> Result<RolloverStatus, RolloverError> {
-        let mut database = self.lock()?;
-        let Some(rollover) = database.rollover().cloned() else {
-            let done = database.root() != ROOT;
-            return if done { Ok(status(&database, now)) } else { Err(RolloverError::NotStarted) };
+    pub fn retire(&self, force: bool, now: Time) -> Result<RolloverStatus, RolloverError> {
+        let mut records = self.folder.lock()?;
+        let Some(rollover) = records.rollover().cloned() else {
+            let done = records.root() != ROOT;
+            return if done { Ok(records.rollover_status(now)) } else { Err(RolloverError::NotStarted) };
         };
-        let under_old = |record: &crate::office::record::AuthorityRecord| {
+        let under_old = |record: &AuthorityRecord| {
             record.name != rollover.old && record.revoked.is_none() && record.issuer == rollover.old
         };
         // A switch that was interrupted counts as none: it would leave organizations without a path.
-        if rollover.switched.is_none() || database.authorities().values().any(under_old) {
+        if rollover.switched.is_none() || records.authorities().values().any(under_old) {
             return Err(RolloverError::NotSwitched);
         }
-        let waiting = waiting(&database, &rollover, now);
+        let waiting = waiting(&records, &rollover, now);
         if !waiting.is_empty() && !force {
             return Err(RolloverError::Waiting(waiting));
         }
-        let key = KeyId::of_certificate(&self.authority_certificate(&rollover.old)?);
+        let key = KeyId::of_certificate(&records.authority_certificate(&rollover.old)?);
         let key = key.ok_or_else(|| FolderError::UnknownAuthority(rollover.old.clone()))?.to_string();
-        database.append(&Event::RootRetired { root: rollover.old, key, at: now })?;
-        Ok(status(&database, now))
-    }
-
-    /// Where the rollover is, and who has not been handed what the next step supposes.
-    pub fn rollover_status(&self, now: Time) -> Result<RolloverStatus, FolderError> {
-        let database = self.read()?;
-        Ok(status(&database, now))
-    }
-
-    /// Where the links between the two roots are: nowhere outside of a rollover.
-    pub(crate) fn link_files(&self, database: &Database) -> impl Iterator<Item = PathBuf> {
-        let pairs = database.rollover().map(|Rollover { old, new, .. }| [(new, old), (old, new)]);
-        let files = pairs.map(|pairs| pairs.map(|(subject, issuer)| self.link_file(subject, issuer)));
-        files.into_iter().flatten()
-    }
-
-    /// The keys of the roots and CAs that others have replaced, wherever somebody still has their certificates.
-    pub fn retired_roots(&self) -> Result<Vec<KeyId>, FolderError> {
-        Ok(self.read()?.retired().to_vec())
-    }
-
-    /// Key, certificate, record: a crash before the record leaves files that the next attempt replaces.
-    fn add_root(&self, database: &mut LockedDatabase, place: &KeyPlace, now: Time) -> Result<(), RolloverError> {
-        let old = self.authority(database, database.root())?;
-        let taken = |name: &String| database.authorities().contains_key(name);
-        let name = (2_u32..).map(|number| format!("{ROOT}-{number}")).find(|name| !taken(name));
-        let name = name.ok_or_else(|| FolderError::Exists(ROOT.into()))?;
-        let key = self.keys.generate(&name, place)?;
-        // Later than the old one's, by which everybody tells them apart (root_update.rs).
-        let start = Time::from_millis(now.millis().saturating_sub(BACKDATE_MS));
-        let start = start.max(old.validity().not_before.plus_millis(1000));
-        let root = Authority::new_root(self.consortium(), key.signer(), Validity::starting(start, ROOT_LIFETIME_MS))?;
-        self.keys.keep(self.layout.directory(), &name, &key)?;
-        write(&self.layout.shown(&name), &certificates_pem(&[root.certificate().to_vec()]))?;
-        // Before the record: peers that read the folder at this moment look for the CRL of every CA in it.
-        let crl = root.issue_crl(&[], 1, now, whole_second(now.plus_millis(ROOT_CRL_LIFETIME_MS)))?;
-        write(&self.crl_file(&name), &crl_pem(&crl))?;
-        database.append(&Event::RolloverStarted {
-            root: name,
-            serial: root.serial().clone(),
-            not_after: root.validity().not_after,
-            at: now,
-        })?;
-        Ok(())
-    }
-
-    /// What follows the record of a new root: the number of its CRL, and the links.
-    fn complete_start(&self, database: &mut LockedDatabase, now: Time) -> Result<(), RolloverError> {
-        let rollover = database.rollover().cloned().ok_or(RolloverError::NotStarted)?;
-        let (old, new) = (self.authority(database, &rollover.old)?, self.authority(database, &rollover.new)?);
-        if database.authorities().get(&rollover.new).is_some_and(|record| record.crl_number == 0) {
-            let next_update = whole_second(rollover.started.plus_millis(ROOT_CRL_LIFETIME_MS));
-            let authority = rollover.new.clone();
-            database.append(&Event::CrlIntended { authority, number: 1, next_update, at: now })?;
-        }
-        if !self.crl_file(&rollover.new).exists() {
-            self.write_crl(database, &new, &rollover.new, now)?;
-        }
-        for (subject, of_subject, issuer, of_issuer) in
-            [(&rollover.new, &new, &rollover.old, &old), (&rollover.old, &old, &rollover.new, &new)]
-        {
-            let file = self.link_file(subject, issuer);
-            let (root, anchor) = (of_subject.certificate(), of_issuer.certificate());
-            let good = |link: &Vec<u8>| verify_link(root, link, &[anchor], self.consortium(), now).is_ok();
-            if read_certificates(&file).is_ok_and(|links| links.first().is_some_and(good)) {
-                continue;
-            }
-            // RFC 4210 §4.4: as long as both keys hold.
-            let validity = Validity {
-                not_before: of_subject.validity().not_before.max(of_issuer.validity().not_before),
-                not_after: of_subject.validity().not_after.min(of_issuer.validity().not_after),
-            };
-            let serial = Authority::draw_serial()?;
-            let (name, issuer, not_after) = (subject.clone(), issuer.clone(), validity.not_after);
-            database.append(&Event::AuthorityIntended { name, issuer, serial: serial.clone(), not_after, at: now })?;
-            let link = of_issuer.certify_root(of_subject.certificate(), validity, &serial)?;
-            if let Some(directory) = file.parent() {
-                files::private_folder(directory).map_err(|source| file_error(directory, source))?;
-            }
-            write(&file, &certificates_pem(&[link]))?;
-        }
-        Ok(())
-    }
-
-    fn link_file(&self, subject: &str, issuer: &str) -> PathBuf {
-        self.layout.link(subject, issuer)
+        records.append(&Event::RootRetired { root: rollover.old, key, at: now })?;
+        Ok(records.rollover_status(now))
     }
 }
 
-fn status(database: &Database, now: Time) -> RolloverStatus {
-    let root = database.root().to_owned();
-    match database.rollover() {
-        None => RolloverStatus { stage: RolloverStage::None, root, beside: None, waiting: Vec::new() },
-        Some(rollover) => {
-            let (stage, beside) = match rollover.switched {
-                None => (RolloverStage::Started, rollover.new.clone()),
-                Some(_) => (RolloverStage::Switched, rollover.old.clone()),
-            };
-            RolloverStatus { stage, root, beside: Some(beside), waiting: waiting(database, rollover, now) }
-        }
+impl Database {
+    /// Where the rollover is, and who has not been handed what the next step supposes.
+    pub fn rollover_status(&self, now: Time) -> RolloverStatus {
+        let root = self.root().to_owned();
+        let Some(rollover) = self.rollover() else {
+            return RolloverStatus { stage: RolloverStage::None, root, beside: None, waiting: Vec::new() };
+        };
+        let (stage, beside) = match rollover.switched {
+            None => (RolloverStage::Started, rollover.new.clone()),
+            Some(_) => (RolloverStage::Switched, rollover.old.clone()),
+        };
+        RolloverStatus { stage, root, beside: Some(beside), waiting: waiting(self, rollover, now) }
     }
+}
+
+/// Key, certificate, record: a crash before the record leaves files that the next attempt replaces.
+fn add_root(records: &mut LockedRecords, place: &KeyPlace, now: Time) -> Result<(), FolderError> {
+    let old = records.load_in_force(records.root())?;
+    let taken = |name: &String| records.authorities().contains_key(name);
+    let name = (2_u32..).map(|number| format!("{ROOT}-{number}")).find(|name| !taken(name));
+    let name = name.ok_or_else(|| FolderError::Exists(ROOT.into()))?;
+    let key = records.keys.generate(&name, place)?;
+    // Later than the old one's, by which everybody tells them apart (root_update.rs).
+    let start = Time::from_millis(now.millis().saturating_sub(BACKDATE_MS));
+    let start = start.max(old.validity().not_before.plus_millis(1000));
+    let root = Authority::new_root(records.consortium(), key.signer(), Validity::starting(start, ROOT_LIFETIME_MS))?;
+    records.keys.keep(records.layout.directory(), &name, &key)?;
+    records.write(&records.layout.shown(&name), certificates_pem(&[root.certificate().to_vec()]).as_bytes())?;
+    // Before the record: peers that read the folder at this moment look for the CRL of every CA in it.
+    let crl = root.issue_crl(&[], 1, now, whole_second(now.plus_millis(ROOT_CRL_LIFETIME_MS)))?;
+    records.write(&records.layout.crl(&name), crl_pem(&crl).as_bytes())?;
+    records.append(&Event::RolloverStarted {
+        root: name,
+        serial: root.serial().clone(),
+        not_after: root.validity().not_after,
+        at: now,
+    })?;
+    Ok(())
+}
+
+/// What follows the record of a new root: the number of its CRL, and the links.
+fn complete_start(records: &mut LockedRecords, rollover: &RolloverRecord, now: Time) -> Result<(), FolderError> {
+    let (old, new) = (records.load_in_force(&rollover.old)?, records.load_in_force(&rollover.new)?);
+    if records.authorities().get(&rollover.new).is_some_and(|record| record.crl_number == 0) {
+        let next_update = whole_second(rollover.started.plus_millis(ROOT_CRL_LIFETIME_MS));
+        let authority = rollover.new.clone();
+        records.append(&Event::CrlIntended { authority, number: 1, next_update, at: now })?;
+    }
+    if !records.layout.crl(&rollover.new).exists() {
+        write_crl(records, &new, &rollover.new, now)?;
+    }
+    for (subject, of_subject, issuer, of_issuer) in
+        [(&rollover.new, &new, &rollover.old, &old), (&rollover.old, &old, &rollover.new, &new)]
+    {
+        let file = records.layout.link(subject, issuer);
+        let (root, anchor) = (of_subject.certificate(), of_issuer.certificate());
+        let good = |link: &Vec<u8>| verify_link(root, link, &[anchor], records.consortium(), now).is_ok();
+        if read_certificates(&file).is_ok_and(|links| links.first().is_some_and(good)) {
+            continue;
+        }
+        // RFC 4210 §4.4: as long as both keys hold.
+        let validity = Validity {
+            not_before: of_subject.validity().not_before.max(of_issuer.validity().not_before),
+            not_after: of_subject.validity().not_after.min(of_issuer.validity().not_after),
+        };
+        let serial = Authority::draw_serial()?;
+        let (name, issuer, not_after) = (subject.clone(), issuer.clone(), validity.not_after);
+        records.append(&Event::AuthorityIntended { name, issuer, serial: serial.clone(), not_after, at: now })?;
+        let link = of_issuer.certify_root(of_subject.certificate(), validity, &serial)?;
+        records.make_folder_of(&file)?;
+        records.write(&file, certificates_pem(&[link]).as_bytes())?;
+    }
+    Ok(())
 }
 
 /// The valid certificates whose holders the next step would have refused, as far as the folder knows. A certificate
 /// that has a successor is not waited for: its holder was handed everything with that.
-fn waiting(database: &Database, rollover: &Rollover, now: Time) -> Vec<CertificateRecord> {
+fn waiting(database: &Database, rollover: &RolloverRecord, now: Time) -> Vec<CertificateRecord> {
     let all = database.certificates();
     let good = |record: &&CertificateRecord| record.status(now) == CertificateStatus::Valid;
     let renewed: HashSet<&Serial> = all.iter().filter(good).filter_map(|record| record.renews.as_ref()).collect();

@@ -1,64 +1,55 @@
 //! What a folder's CAs publish to those who trust them: certificates, CRLs and links, as files and as a bundle.
 
 use crate::office::{
-    database::Database,
-    folder::{CertificateFolder, FolderError},
-    record::{AuthorityCertificate, ROOT},
+    error::FolderError,
+    record::{AuthorityCertificate, ROOT, RolloverRecord},
+    records::Records,
 };
 use pki::{
     trust::{
         bundle::TrustBundle,
-        files::{TrustFile, TrustPart, read_certificates},
+        files::{TrustFile, TrustPart},
     },
     x509::profile::AuthorityScope,
 };
 
-impl CertificateFolder {
-    /// The certificate of a CA, DER.
-    pub fn authority_certificate(&self, name: &str) -> Result<Vec<u8>, FolderError> {
-        let database = self.read()?;
-        // Not what people look at: that may be a moment behind the index.
-        let file = match database.authorities().get(name) {
-            Some(record) => self.authority_file(name, &record.serial),
-            None => self.layout.shown(name),
-        };
-        let certificates = read_certificates(&file)?;
-        certificates.into_iter().next().ok_or_else(|| FolderError::UnknownAuthority(name.into()))
-    }
-
+impl Records {
     /// All CAs and CRLs of the folder: what a peer needs to know.
     pub fn trust(&self) -> Result<TrustBundle, FolderError> {
         let mut bundle = TrustBundle::default();
-        for file in self.trust_files()? {
+        for file in self.trust_files() {
             bundle.add(file.part, file.read_whole()?);
         }
         Ok(bundle)
     }
 
-    /// The files that [`CertificateFolder::trust`] reads: for whoever must live with one that is damaged.
-    pub fn trust_files(&self) -> Result<Vec<TrustFile>, FolderError> {
-        let database = self.read()?;
-        let mut all = self.files_of(&database, |_| true);
-        all.extend(self.link_files(&database).map(|path| TrustFile { part: TrustPart::Links, path, needed: false }));
-        Ok(all)
+    /// The files that [`Records::trust`] reads: for whoever must live with one that is damaged.
+    pub fn trust_files(&self) -> Vec<TrustFile> {
+        let mut all = self.files_of(|_| true);
+        // Links between two roots are nowhere outside of a rollover.
+        if let Some(RolloverRecord { old, new, .. }) = self.rollover() {
+            let links = [self.layout.link(new, old), self.layout.link(old, new)];
+            all.extend(links.map(|path| TrustFile { part: TrustPart::Links, path, needed: false }));
+        }
+        all
     }
 
     /// The files of the CAs that are in force and wanted, by name: certificates and CRLs.
-    pub(crate) fn files_of(&self, database: &Database, wanted: impl Fn(&str) -> bool) -> Vec<TrustFile> {
+    fn files_of(&self, wanted: impl Fn(&str) -> bool) -> Vec<TrustFile> {
         let mut all = Vec::new();
-        for (name, record) in database.authorities().iter().filter(|(name, _)| wanted(name)) {
+        for (name, record) in self.authorities().iter().filter(|(name, _)| wanted(name)) {
             if record.retired.is_some() {
                 continue;
             }
-            let mut vouching = record.certificates().filter(|of| !database.is_retired(&of.issuer)).peekable();
+            let mut vouching = record.certificates().filter(|of| !self.is_retired(&of.issuer)).peekable();
             if vouching.peek().is_none() {
                 continue;
             }
             for AuthorityCertificate { issuer, serial, .. } in vouching {
                 let part = if issuer == *name { TrustPart::Anchors } else { TrustPart::Issuing };
-                all.push(TrustFile::needed(part, self.authority_file(name, &serial)));
+                all.push(TrustFile::needed(part, self.layout.authority(name, &serial)));
             }
-            all.push(TrustFile::needed(TrustPart::Crls, self.crl_file(name)));
+            all.push(TrustFile::needed(TrustPart::Crls, self.layout.crl(name)));
         }
         all
     }
@@ -66,20 +57,20 @@ impl CertificateFolder {
     /// CAs of organizations with their CRLs, and of the roots above them; of all organizations if none is named. A root
     /// that no organization is under, as in a folder where the only CA is a root itself, concerns nobody else.
     pub fn bundle(&self, organizations: &[String]) -> Result<TrustBundle, FolderError> {
-        let (database, records) = (self.read()?, self.authorities()?);
-        let in_use = records.iter().filter(|record| record.retired.is_none() && !database.is_root(&record.name));
+        let in_use = self.authorities().values();
+        let in_use = in_use.filter(|record| record.retired.is_none() && !self.is_root(&record.name));
         let all: Vec<String> = in_use.map(|record| record.name.clone()).collect();
         let organizations = if organizations.is_empty() { &all } else { organizations };
         let mut names: Vec<String> = Vec::new();
         for name in organizations {
-            let record = records.iter().find(|record| record.name == *name && *name != ROOT);
+            let record = self.authorities().get(name).filter(|_| *name != ROOT);
             let record = record.ok_or_else(|| FolderError::UnknownAuthority(name.clone()))?;
             // All that certify it: while a root is replaced, those who know only one of the two need it.
             names.extend(record.certificates().map(|certificate| certificate.issuer));
             names.push(record.name.clone());
         }
         let mut bundle = TrustBundle::default();
-        for file in self.files_of(&database, |name| names.iter().any(|wanted| wanted == name)) {
+        for file in self.files_of(|name| names.iter().any(|wanted| wanted == name)) {
             bundle.add(file.part, file.read_whole()?);
         }
         // Of each organization that was asked for, or the file says less than it seems to.

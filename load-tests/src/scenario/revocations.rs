@@ -23,7 +23,7 @@ use crate::{
 };
 use ca::{
     CertificateFolder, KeyPair,
-    office::{folder::FolderError, issuing::LeafOptions, revocation::Selection},
+    office::{error::FolderError, issuing::LeafOptions, revocation::Selection},
 };
 use client::admit::admission;
 use client::api::{ChannelSpec, ChannelView, SpecOrganization};
@@ -91,10 +91,10 @@ impl Authority {
         let (options, now) = (LeafOptions::default(), client::now());
         let key = KeyPair::generate(options.algorithm).map_err(|error| LoadError::Setup(error.to_string()))?;
         for _ in 0..count {
-            folder.issue(&many, key.public(), &options, now).map_err(|error| failed(&error))?;
+            folder.issuing().issue(&many, key.public(), &options, now).map_err(|error| failed(&error))?;
         }
         let last_profile = peer.root().join("last");
-        folder.issue_profile(&last, &options, &last_profile, now).map_err(|error| failed(&error))?;
+        folder.issuing().issue_profile(&last, &options, &last_profile, now).map_err(|error| failed(&error))?;
         let (from, to) = (peer.dir().join("profiles/admin/profile.toml"), last_profile.join("profile.toml"));
         std::fs::copy(from, &to).map_err(|source| LoadError::file(&to, source))?;
         Ok(Self { folder, many, last, last_profile })
@@ -104,7 +104,7 @@ impl Authority {
     fn revoke(&self, identity: &Identity) -> Result<Duration, LoadError> {
         let start = Instant::now();
         let selection = Selection::Identity(identity.clone());
-        let revoked = self.folder.revoke(&selection, RevocationReason::Superseded, client::now());
+        let revoked = self.folder.revocation().revoke(&selection, RevocationReason::Superseded, client::now());
         revoked.map_err(|error| failed(&error))?;
         Ok(start.elapsed())
     }

@@ -74,8 +74,8 @@ pub(super) async fn enrol(
     let done = with_folder(&context, &caller, move |folder| {
         let now = clock::now();
         Ok(match &bearer {
-            Some((identity, token)) => folder.enrol(&asked, Some(identity), token, &by, now)?,
-            None => folder.file_request(&asked, None, &by, now)?,
+            Some((identity, token)) => folder.registration().enrol(&asked, Some(identity), token, &by, now)?,
+            None => folder.registration().file_request(&asked, None, &by, now)?,
         })
     });
     let registration = match done.await {

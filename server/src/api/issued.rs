@@ -23,9 +23,9 @@ use actix_web::{
     web::{Data, Path, Payload},
 };
 use ca::{
-    Register, RegistrationError, TokenId,
+    RegistrationError, TokenId,
     office::{
-        folder::FolderError,
+        error::FolderError,
         record::{CertificateRecord, CertificateStatus},
         revocation::Selection,
     },
@@ -87,10 +87,11 @@ pub(super) async fn list(
             return Err(Kind::NoAuthority.into());
         }
         let now = clock::now();
-        let Register { mut certificates, .. } = folder.register(now)?;
-        certificates.retain(|record| admin.of_own(&record.identity) && filter.admits(record, now));
-        let name = |record: &CertificateRecord| record.serial.to_string();
-        let view = |record: &CertificateRecord| issued_view(record, &[], now);
+        let records = folder.records()?;
+        let wanted = |record: &&CertificateRecord| admin.of_own(&record.identity) && filter.admits(record, now);
+        let certificates: Vec<&CertificateRecord> = records.certificates().iter().filter(wanted).collect();
+        let name = |record: &&CertificateRecord| record.serial.to_string();
+        let view = |record: &&CertificateRecord| issued_view(record, &[], now);
         part(None, &certificates, (after.as_deref(), limit), name, view).ok_or_else(no_cursor)
     });
     let page = page.await?;
@@ -105,7 +106,7 @@ pub(super) async fn show(
     let admin = Administrator::of(&context, &caller)?;
     let serial: Serial = path.parse().map_err(|_| Kind::CertificateUnknown)?;
     let shown = with_folder(&context, &caller, move |folder| {
-        let (record, path) = folder.show(&serial).map_err(RegistrationError::Folder)?;
+        let (record, path) = folder.records()?.show(&serial)?;
         if !admin.of_own(&record.identity) || !admin.manages(folder)? {
             return Err(unknown(&serial.to_string()));
         }
@@ -144,14 +145,13 @@ pub(super) async fn revoke(
     let revoked = with_folder(&context, &caller, move |folder| {
         let identity = match &selection {
             Selection::Identity(identity) => identity.clone(),
-            Selection::Serial(serial) => folder.show(serial).map_err(RegistrationError::Folder)?.0.identity,
+            Selection::Serial(serial) => folder.records()?.show(serial)?.0.identity,
         };
         if !admin.of_own(&identity) || !admin.manages(folder)? {
             return Err(unknown(&which));
         }
         let now = clock::now();
-        let revoked = folder.because(cause).revoke_with(&selection, reason, body.renewals, now);
-        let revoked = revoked.map_err(RegistrationError::Folder)?;
+        let revoked = folder.because(cause).revocation().revoke_with(&selection, reason, body.renewals, now)?;
         trust.poll();
         Ok(revoked_view(&revoked, now))
     });
@@ -181,7 +181,7 @@ pub(super) async fn tokens(
         if !admin.manages(folder)? {
             return Err(Kind::NoAuthority.into());
         }
-        let (_, mut tokens) = folder.tokens(clock::now())?;
+        let mut tokens = folder.records()?.token_standings(clock::now());
         tokens.retain(|(token, _)| admin.of_own(&token.identity));
         part(None, &tokens, (after.as_deref(), limit), |(token, _)| token.id.to_string(), token_view)
             .ok_or_else(no_cursor)
@@ -204,10 +204,12 @@ pub(super) async fn cancel_token(
     let id: TokenId = path.parse().map_err(|_| Kind::TokenUnknown)?;
     let cause = admin.because(body.why.as_deref())?;
     let cancelled = with_folder(&context, &caller, move |folder| {
-        if !admin.of_own(&folder.token(&id)?.identity) || !admin.manages(folder)? {
+        let records = folder.records()?;
+        let token = records.tokens().get(&id).filter(|token| admin.of_own(&token.identity));
+        if token.is_none() || !admin.manages(folder)? {
             return Err(RegistrationError::NoToken(id).into());
         }
-        Ok(token_view(&folder.because(cause).cancel_token(&id, clock::now())?))
+        Ok(token_view(&folder.because(cause).registration().cancel_token(&id, clock::now())?))
     });
     json(&cancelled.await?)
 }
@@ -231,7 +233,7 @@ pub(super) async fn token(
             return Err(RegistrationError::NoAuthority(Box::new(identity)).into());
         }
         let (folder, by) = (folder.because(cause), Some(&admin.identity));
-        let (token, expires) = folder.add_token(&identity, by, terms, lifetime_ms, clock::now())?;
+        let (token, expires) = folder.registration().add_token(&identity, by, terms, lifetime_ms, clock::now())?;
         Ok(TokenView { token: token.reveal().to_string(), identity: identity.to_string(), expires })
     });
     let made = made.await?;

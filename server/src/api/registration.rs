@@ -26,8 +26,8 @@ use actix_web::{
     web::{Data, Path, Payload, block},
 };
 use ca::{
-    Cause, CertificateFolder, EnrolmentToken, Possession, Register, Registration, RegistrationError, RequestId,
-    RequestStatus, Terms,
+    Cause, CertificateFolder, EnrolmentToken, FiledRequest, Possession, RegistrationError, RequestId, RequestStatus,
+    Terms,
 };
 use client::api::{ApprovalBody, CertificateRequestBody, CertificateView, RejectionBody, RenewalBody};
 use ledger_classes::primitives::identity::{Identity, Role};
@@ -59,7 +59,7 @@ pub(super) async fn with_folder<R: Send + 'static>(
         // Since the request began another process may have revoked the caller in this very folder.
         trust.poll();
         caller.check(&trust)?;
-        let folder = trust.folder().map_err(RegistrationError::Folder)?;
+        let folder = trust.folder()?;
         let done = work(&folder.ok_or(Kind::NoAuthority)?);
         // Who is handed a path counts as having been offered the roots that the folder has by now: so they are offered
         // before the answer goes, and not when the files are looked at next.
@@ -106,7 +106,8 @@ impl Administrator {
     /// under another trusted root decides nothing here: to its administrators there is nothing.
     pub(super) fn manages(&self, folder: &CertificateFolder) -> Result<bool, ApiError> {
         // The index holds every certificate of its CAs: one that it has not is somebody's who has the CA's key.
-        Ok(folder.speaks_for(self.identity.organization(), &self.issuer)? && folder.has_issued(&self.leaf)?)
+        let records = folder.records()?;
+        Ok(records.speaks_for(self.identity.organization(), &self.issuer)? && records.has_issued(&self.leaf))
     }
 
     /// Whether an identity is of the organization that this administrator decides for.
@@ -150,8 +151,8 @@ pub(super) async fn file(
         let (request, identity, token) = &asked;
         let now = clock::now();
         Ok(match token {
-            Some(token) => folder.enrol(request, identity.as_ref(), token, &requester, now)?,
-            None => folder.file_request(request, identity.as_ref(), &requester, now)?,
+            Some(token) => folder.registration().enrol(request, identity.as_ref(), token, &requester, now)?,
+            None => folder.registration().file_request(request, identity.as_ref(), &requester, now)?,
         })
     });
     let registration = registration.await?;
@@ -166,7 +167,7 @@ pub(super) async fn file(
 }
 
 /// 201 with the certificate, or 202 with a hint when to ask again.
-fn answer(registration: &Registration) -> Result<HttpResponse, ApiError> {
+fn answer(registration: &FiledRequest) -> Result<HttpResponse, ApiError> {
     let issued = registration.status == RequestStatus::Issued;
     let status = if issued { StatusCode::CREATED } else { StatusCode::ACCEPTED };
     let mut response = json_with(status, &request_view(registration, false))?;
@@ -199,13 +200,13 @@ pub(super) async fn list(
         if !admin.manages(folder)? {
             return Err(Kind::NoAuthority.into());
         }
-        let Register { mut requests, .. } = folder.register(clock::now())?;
+        let mut requests = folder.records()?.filed_requests(clock::now());
         requests.retain(|registration| {
             let asked = wanted.as_ref().is_none_or(|wanted| wanted.contains(&registration.status));
             admin.of_own(&registration.record.identity) && asked
         });
-        let name = |registration: &Registration| registration.record.id.to_string();
-        let view = |registration: &Registration| request_view(registration, true);
+        let name = |registration: &FiledRequest| registration.record.id.to_string();
+        let view = |registration: &FiledRequest| request_view(registration, true);
         part(None, &requests, (after.as_deref(), limit), name, view).ok_or_else(no_cursor)
     });
     let page = page.await?;
@@ -225,7 +226,7 @@ pub(super) async fn show(
     let id = parse_id(&path)?;
     let admin = Administrator::of(&context, &caller).ok();
     let shown = with_folder(&context, &caller, move |folder| {
-        let registration = folder.request(&id, clock::now())?;
+        let registration = folder.records()?.filed_request(&id, clock::now())?;
         let own = match &admin {
             Some(admin) => admin.of_own(&registration.record.identity) && admin.manages(folder)?,
             None => false,
@@ -241,14 +242,14 @@ async fn decide(
     caller: &Caller,
     path: &str,
     why: Option<&str>,
-    decision: impl FnOnce(&CertificateFolder, &RequestId, &str) -> Result<Registration, RegistrationError> + Send + 'static,
+    decision: impl FnOnce(&CertificateFolder, &RequestId, &str) -> Result<FiledRequest, RegistrationError> + Send + 'static,
 ) -> Result<HttpResponse, ApiError> {
     let admin = Administrator::of(context, caller)?;
     context.accepting()?;
     let id = parse_id(path)?;
     let (by, cause) = (admin.identity.to_string(), admin.because(why)?);
     let registration = with_folder(context, caller, move |folder| {
-        let known = folder.request(&id, clock::now())?;
+        let known = folder.records()?.filed_request(&id, clock::now())?;
         if !admin.of_own(&known.record.identity) || !admin.manages(folder)? {
             return Err(RegistrationError::Unknown(id).into());
         }
@@ -285,7 +286,7 @@ pub(super) async fn approve(
     let body: ApprovalBody = body::read_json(&request, payload, REGISTRATION_BODY_BYTES_MAX).await?;
     let given = terms(&body.hosts, body.days)?;
     let approve = move |folder: &CertificateFolder, id: &RequestId, by: &str| {
-        folder.approve(id, by, given.as_ref(), clock::now())
+        folder.registration().approve(id, by, given.as_ref(), clock::now())
     };
     decide(&context, &caller, &path, body.why.as_deref(), approve).await
 }
@@ -298,8 +299,9 @@ pub(super) async fn reject(
     payload: Payload,
 ) -> Result<HttpResponse, ApiError> {
     let body: RejectionBody = body::read_json(&request, payload, REGISTRATION_BODY_BYTES_MAX).await?;
-    let reject =
-        move |folder: &CertificateFolder, id: &RequestId, by: &str| folder.reject(id, by, &body.reason, clock::now());
+    let reject = move |folder: &CertificateFolder, id: &RequestId, by: &str| {
+        folder.registration().reject(id, by, &body.reason, clock::now())
+    };
     decide(&context, &caller, &path, body.why.as_deref(), reject).await
 }
 
@@ -321,7 +323,7 @@ pub(super) async fn renew(
             let current = path.into_iter().next().ok_or(Kind::Malformed)?;
             with_folder(&context, &caller, move |folder| {
                 let possession = Possession::Signature { at, signature: &signature.0 };
-                Ok(folder.renew(&current, &asked, possession, clock::now())?)
+                Ok(folder.renewal().renew(&current, &asked, possession, clock::now())?)
             })
             .await?
         }
@@ -337,7 +339,8 @@ pub(super) async fn succeed(
     leaf: Vec<u8>,
     asked: CertificateRequest,
 ) -> Result<Vec<Vec<u8>>, ApiError> {
-    let renew =
-        move |folder: &CertificateFolder| Ok(folder.renew(&leaf, &asked, Possession::Connection, clock::now())?);
+    let renew = move |folder: &CertificateFolder| {
+        Ok(folder.renewal().renew(&leaf, &asked, Possession::Connection, clock::now())?)
+    };
     with_folder(context, caller, renew).await
 }

@@ -12,7 +12,7 @@ use crate::{
     limits::{AUDIT_LOOK, AUDIT_POSTED_MAX, AUDIT_RETRY, COMMIT_WAIT, DUTY_RETRY_MAX},
     setup::init,
 };
-use ca::office::audit_trail::{Act, Index};
+use ca::office::audit_trail::{Act, Index, acts};
 use channel_actors::runtime::tasks::blocking;
 use channel_actors::{ChannelHandle, ChannelRegistry, LifeCycle, SubmitResult, Wait};
 use client::submit::{VALIDITY_MS, transaction};
@@ -165,7 +165,7 @@ impl Recorder {
     async fn read(&self) -> Result<(Index, Vec<Act>), Obstacle> {
         let trust = Arc::clone(&self.trust);
         let read = blocking(move || match trust.folder() {
-            Ok(Some(folder)) => folder.acts().map_err(|error| Obstacle::Index(in_one_line(&error))),
+            Ok(Some(folder)) => acts(&folder).map_err(|error| Obstacle::Index(in_one_line(&error))),
             Ok(None) => Err(Obstacle::NotYet),
             Err(error) => Err(Obstacle::Index(in_one_line(&error))),
         });

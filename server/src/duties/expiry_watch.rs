@@ -12,8 +12,8 @@ use ca::{
     CertificateFolder,
     limits::RENEWAL_GRACE_MS,
     office::{
+        error::FolderError,
         expiry::{Expiring, Expiry},
-        folder::FolderError,
     },
 };
 use channel_actors::runtime::tasks::blocking;
@@ -33,14 +33,14 @@ type Signed = Vec<(String, Result<(), FolderError>)>;
 /// does not keep the others from it.
 pub fn sign_due_crls(folder: Option<&CertificateFolder>, now: Time) -> Result<Signed, FolderError> {
     let Some(folder) = folder.filter(|folder| folder.fenced().is_none()) else { return Ok(Vec::new()) };
-    let due = folder.due_crls(now)?;
-    Ok(due.into_iter().map(|name| (name.clone(), folder.reissue_crl(&name, now))).collect())
+    let due = folder.records()?.due_crls(now);
+    Ok(due.into_iter().map(|name| (name.clone(), folder.publication().reissue_crl(&name, now))).collect())
 }
 
 /// What ends, and when: of the folder, if this machine has it, and of what the peer itself uses.
 pub fn forecast(trust: &Trust, now: Time) -> Result<Vec<Expiry>, FolderError> {
     let mut expiries = match trust.folder()? {
-        Some(folder) => folder.forecast(now, u64::MAX)?,
+        Some(folder) => folder.records()?.forecast(now, u64::MAX),
         None => Vec::new(),
     };
     let own = trust.own_certificate();
@@ -190,7 +190,7 @@ mod tests {
         let start = clock::now();
         let identity = "spiffe://harbour.example/north/admin/admin".parse().unwrap();
         let folder = CertificateFolder::open(&dir).unwrap();
-        folder.revoke(&Selection::Identity(identity), RevocationReason::Superseded, start).unwrap();
+        folder.revocation().revoke(&Selection::Identity(identity), RevocationReason::Superseded, start).unwrap();
         let signed = |days: u64| {
             let signed = sign_due_crls(Some(&folder), start.plus_millis(days * DAY_MS)).unwrap();
             signed.into_iter().map(|(name, result)| result.map(|()| name).unwrap()).collect::<Vec<_>>()
@@ -220,7 +220,10 @@ mod tests {
         let before = std::fs::read(&list).unwrap();
         let identity = "spiffe://harbour.example/north/admin/admin".parse().unwrap();
         let folder = CertificateFolder::open(&dir).unwrap();
-        folder.revoke(&Selection::Identity(identity), RevocationReason::KeyCompromise, clock::now()).unwrap();
+        folder
+            .revocation()
+            .revoke(&Selection::Identity(identity), RevocationReason::KeyCompromise, clock::now())
+            .unwrap();
         let lines = std::fs::read_to_string(&index).unwrap();
         let without_list: String = lines.split_inclusive('\n').take(lines.lines().count() - 1).collect();
         std::fs::write(&index, without_list).unwrap();

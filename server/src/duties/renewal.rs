@@ -31,11 +31,11 @@ pub fn renew_if_due(
     // One that is not valid yet was made while the clock was ahead: nobody accepts it before it has caught up.
     let aged = now < claims.not_before() || now >= due(claims.not_before(), claims.not_after());
     // Its CA has another key: nobody accepts what the one before has signed.
-    let due = aged || folder.has_lost_its_authority(leaf)?;
+    let due = aged || folder.records()?.has_lost_its_authority(leaf);
     if due {
-        folder.renew_credentials(certificate_dir, None, now)?;
+        folder.renewal().renew_credentials(certificate_dir, None, None, now)?;
     }
-    folder.bring_up_to_date(certificate_dir, now)?;
+    folder.handout().bring_up_to_date(certificate_dir, now)?;
     Ok(due)
 }
 
@@ -44,12 +44,12 @@ pub fn renew_if_due(
 pub(crate) fn renew_at_start(dir: &Path, config: &Config) -> Result<bool, RenewalError> {
     let folder = folder(&dir.join(&config.authority_dir), &config.keyring(dir))?;
     if let Some(folder) = &folder {
-        match folder.plain_keys() {
+        match folder.key_files().plain() {
             Ok(plain) if plain.is_empty() => {}
             Ok(plain) => tracing::warn!(?plain, "keys of CAs lie unencrypted: `chancery ca passphrase` encrypts them"),
             Err(error) => tracing::warn!(error = in_one_line(&error), "the keys of the CAs cannot be read"),
         }
-        if let Err(error) = folder.check_passphrase() {
+        if let Err(error) = folder.key_files().check_passphrase() {
             tracing::warn!(error = in_one_line(&error), "this peer cannot issue: the keys of its CAs do not open");
         }
     }

@@ -27,7 +27,7 @@ use crate::{
         REVOCATIONS_UNDER_WAY_MAX,
     },
 };
-use ca::office::folder::FolderError;
+use ca::office::error::FolderError;
 use channel_actors::runtime::tasks::blocking;
 use channel_actors::{ChannelHandle, ChannelRegistry, LifeCycle};
 use course::{Course, Outcome, Step};

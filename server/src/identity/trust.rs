@@ -27,7 +27,7 @@ pub use brought::{BroughtAnswer, BroughtAnswers};
 use ca::{
     CertificateFolder, KeyPair, Keyring, Successor,
     holder::{credentials::CredentialsError, own_certificate::OwnCertificate},
-    office::{folder::FolderError, publication::read_ocsp_answer},
+    office::{error::FolderError, publication::read_ocsp_answer},
 };
 pub use crl_set::{Crl, CrlSet};
 use crl_set::{Written, install};

@@ -12,7 +12,7 @@ use crate::{
 use ca::{
     CertificateFolder, KeyPair, KeyPlace, Keyring, PassphraseSource,
     keys::{error::KeyError, passphrase::PASSPHRASE_FILE},
-    office::{folder::FolderError, issuing::LeafOptions},
+    office::{error::FolderError, issuing::LeafOptions},
 };
 use channel_actors::peer::fence::Incarnation;
 use client::{
@@ -192,12 +192,12 @@ fn fill(options: &InitOptions, draft: &Path, peer: &Identity, admin: &Identity) 
     let (keys, place) = (Keyring::new(passphrase), &options.authority_keys);
     let cause = operator::cause("chancery init");
     let folder = CertificateFolder::create_with(draft, &options.consortium, place.clone(), keys, cause, now)?;
-    folder.add_organization(&options.organization, place.clone(), now)?;
+    folder.authorities().add_organization(&options.organization, place.clone(), now)?;
 
     let alternative_names = alternative_names(options);
     let algorithm = place.algorithm();
     let leaf = LeafOptions { alternative_names, algorithm, ..LeafOptions::default() };
-    folder.issue_profile(peer, &leaf, &draft.join(&config.certificate_dir), now)?;
+    folder.issuing().issue_profile(peer, &leaf, &draft.join(&config.certificate_dir), now)?;
     let seal = KeyPair::from_ed25519_seed(&*random_seed()?)?;
     seal.save(&draft.join(&config.seal_key))?;
     let unused = crate::setup::backup::incarnation_file(&draft.join(&config.seal_key));
@@ -206,7 +206,7 @@ fn fill(options: &InitOptions, draft: &Path, peer: &Identity, admin: &Identity) 
 
     let address = profile_address(options);
     let leaf = LeafOptions { algorithm, ..LeafOptions::default() };
-    folder.issue_profile(admin, &leaf, &draft.join(ADMIN_PROFILE), now)?;
+    folder.issuing().issue_profile(admin, &leaf, &draft.join(ADMIN_PROFILE), now)?;
     write_profile(&draft.join(ADMIN_PROFILE), &address, admin.consortium(), Some(peer))?;
 
     let genesis = main_config(&folder, peer, options.public, &seal, now)?;
@@ -227,7 +227,7 @@ pub fn issue_profile(
     address: &str,
     now: Time,
 ) -> Result<(), InitError> {
-    folder.issue_profile(identity, &LeafOptions::default(), into, now)?;
+    folder.issuing().issue_profile(identity, &LeafOptions::default(), into, now)?;
     write_profile(into, address, identity.consortium(), None)
 }
 
@@ -264,14 +264,14 @@ pub fn add_organization(
     let now = clock::now();
     let folder = CertificateFolder::open(dir)?.because(operator::cause("a new organization"));
     let identity = Identity::new(folder.consortium(), organization, Role::Admin, admin)?;
-    folder.add_organization(organization, KeyAlgorithm::default(), now)?;
+    folder.authorities().add_organization(organization, KeyAlgorithm::default(), now)?;
     issue_profile(&folder, &identity, into, address, now)?;
     Ok(identity)
 }
 
 /// An organization as a channel's configuration names it, with the CA certificates that a folder has of it.
 pub fn organization_of(folder: &CertificateFolder, name: &str) -> Result<Organization, InitError> {
-    let trust = folder.trust()?;
+    let trust = folder.records()?.trust()?;
     let of = |der: &Vec<u8>| {
         let scope = pki::AuthorityScope::of_certificate(der).ok()?;
         (scope.organization.as_deref() == Some(name)).then(|| HexBytes(der.clone()))

@@ -195,8 +195,8 @@ async fn a_cas_answer_alone_ends_connections_and_subscriptions_also_after_a_rest
 
     let folder = CertificateFolder::open(&carrier).expect("a folder");
     let who = Selection::Identity("spiffe://test.example/carrier/client/carl".parse().expect("an identity"));
-    let revoked = folder.revoke(&who, RevocationReason::KeyCompromise, client::now()).expect("revokes");
-    let evidence = folder.evidence(&revoked[0]).expect("readable").expect("signed");
+    let revoked = folder.revocation().revoke(&who, RevocationReason::KeyCompromise, client::now()).expect("revokes");
+    let evidence = folder.records().expect("readable").evidence(&revoked[0]).expect("readable").expect("signed");
     let path = evidence.path.into_iter().map(HexBytes).collect();
     let answer = CaAnswer { path, evidence: HexBytes(evidence.answer) };
     assert!(peer.connect_once(&donna).bring_answer(&answer).await.expect("taken").new);
@@ -317,7 +317,7 @@ fn an_interrupted_ca_init_goes_on_and_another_consortiums_folder_is_left_alone()
     assert_eq!(init("other.example", "carrier"), Some(1));
     assert_eq!(init("test.example", "carrier"), Some(0));
     let folder = CertificateFolder::open(&dir).expect("a folder");
-    let names: Vec<String> = folder.authorities().expect("read").into_iter().map(|authority| authority.name).collect();
+    let names: Vec<String> = folder.records().expect("read").authorities().keys().cloned().collect();
     assert_eq!(names, ["carrier", "root"]);
     assert_eq!(init("test.example", "carrier"), Some(1), "it is done");
     assert_eq!(init("test.example", "ferry"), Some(1), "it is another's");

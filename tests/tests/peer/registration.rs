@@ -343,7 +343,8 @@ fn an_expired_token_is_refused() {
     let identity: Identity = ALICE.parse().expect("an identity");
     // Made by a clock of yesterday, good for an hour.
     let yesterday = ledger_classes::primitives::time::Time::from_millis(client::now().millis() - 24 * HOUR_MS);
-    let (token, _) = folder.add_token(&identity, None, ca::Terms::default(), HOUR_MS, yesterday).expect("a token");
+    let (token, _) =
+        folder.registration().add_token(&identity, None, ca::Terms::default(), HOUR_MS, yesterday).expect("a token");
     let peer = consortium.serve();
     let curl = Curl { peer: &peer, ca: consortium.admin().join("ca.pem") };
     let alice = consortium.path("alice");
@@ -380,7 +381,7 @@ fn a_profile_renews_at_its_peer_also_after_the_end_unless_revoked() {
     let expire = || {
         let began = ledger_classes::primitives::time::Time::from_millis(client::now().millis() - 48 * HOUR_MS - 60_000);
         let options = LeafOptions { lifetime_ms: 48 * HOUR_MS, ..LeafOptions::default() };
-        let path = folder.issue(&identity, credentials.key.public(), &options, began).expect("issued");
+        let path = folder.issuing().issue(&identity, credentials.key.public(), &options, began).expect("issued");
         Credentials::replace(&alice, &path, None).expect("writable");
     };
     expire();
@@ -390,7 +391,8 @@ fn a_profile_renews_at_its_peer_also_after_the_end_unless_revoked() {
     assert_eq!(caller(&curl, &alice), ALICE);
     expire();
     run(&["ca", "--dir", text(&consortium.dir()), "revoke", ALICE]);
-    let expired = folder.list().expect("readable").pop().expect("the last").serial.to_string();
+    let expired =
+        folder.records().expect("readable").certificates().last().cloned().expect("the last").serial.to_string();
     run(&["ca", "--dir", text(&consortium.dir()), "revoke", &expired]);
     let refused = try_run(&["--profile", text(&alice), "--peer", &peer.url, "ca", "renew"]);
     assert_eq!(refused.status.code(), Some(1));
@@ -410,7 +412,7 @@ async fn a_peer_renews_its_own_certificate_while_it_serves_and_when_it_starts() 
         let began = ledger_classes::primitives::time::Time::from_millis(client::now().millis() - ago_ms);
         let alternative_names = vec!["127.0.0.1".parse().expect("an address")];
         let options = LeafOptions { lifetime_ms, alternative_names, ..LeafOptions::default() };
-        let path = folder.issue(&identity, credentials.key.public(), &options, began).expect("issued");
+        let path = folder.issuing().issue(&identity, credentials.key.public(), &options, began).expect("issued");
         Credentials::replace(&own, &path, None).expect("writable");
     };
     age(48 * HOUR_MS + 60_000);
@@ -421,11 +423,11 @@ async fn a_peer_renews_its_own_certificate_while_it_serves_and_when_it_starts() 
     let connection = peer.connect(&consortium.admin());
     assert!(connection.status().await.expect("it serves").certificate_not_after > client::now());
     age(48 * HOUR_MS - 60_000);
-    let aged = folder.list().expect("readable").pop().expect("the last").serial;
+    let aged = folder.records().expect("readable").certificates().last().cloned().expect("the last").serial;
     wait::until("it is renewed", async || {
         // The same connection all the time: nothing is dropped when the certificate changes.
         let status = connection.status().await.expect("it serves");
-        let newest = folder.list().expect("readable").pop().expect("the last");
+        let newest = folder.records().expect("readable").certificates().last().cloned().expect("the last");
         let renewed = newest.renews.as_ref() == Some(&aged) && status.certificate_not_after == newest.not_after;
         renewed.then_some(())
     })

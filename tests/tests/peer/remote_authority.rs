@@ -231,9 +231,12 @@ async fn another_ca_of_the_same_name_decides_nothing_here() {
     std::fs::create_dir(&elsewhere).expect("writable");
     let now = client::now();
     let other = CertificateFolder::create(&elsewhere, "test.example", KeyAlgorithm::P256, now).expect("made");
-    other.add_organization_root("dealer", KeyAlgorithm::P256, now).expect("made");
+    other.authorities().add_organization_root("dealer", KeyAlgorithm::P256, now).expect("made");
     let twin = consortium.path("twin");
-    other.issue_profile(&BOSS.parse().expect("an identity"), &Default::default(), &twin, now).expect("issued");
+    other
+        .issuing()
+        .issue_profile(&BOSS.parse().expect("an identity"), &Default::default(), &twin, now)
+        .expect("issued");
     // The peer trusts that root, and has its CRL.
     let append = |file: &str, from: &Path| {
         let path = consortium.dir().join("peer").join(file);

@@ -33,7 +33,7 @@ fn identity(name: &str) -> Identity {
 fn revoke(consortium: &Consortium, name: &str) {
     let folder = CertificateFolder::open(&consortium.dir()).expect("a folder");
     let selection = Selection::Identity(identity(name));
-    folder.revoke(&selection, RevocationReason::KeyCompromise, client::now()).expect("revokes");
+    folder.revocation().revoke(&selection, RevocationReason::KeyCompromise, client::now()).expect("revokes");
 }
 
 fn create(peer: &Peer, consortium: &Consortium, name: &str) -> Hash {
@@ -228,7 +228,7 @@ async fn of_a_thousand_subscriptions_exactly_the_revoked_ones_close() {
     let folder = CertificateFolder::open(&consortium.dir()).expect("a folder");
     for name in &names[..10] {
         let selection = Selection::Identity(identity(name));
-        folder.revoke(&selection, RevocationReason::CessationOfOperation, client::now()).expect("revokes");
+        folder.revocation().revoke(&selection, RevocationReason::CessationOfOperation, client::now()).expect("revokes");
     }
     let revoked = Instant::now();
     for subscription in &mut open.0 {
@@ -260,7 +260,7 @@ async fn curl_and_openssl_get_ocsp_answers_from_the_peer() {
     let pem = |path: PathBuf| std::fs::read_to_string(path).expect("readable");
     std::fs::write(&chain, pem(ca.join("root.pem")) + &pem(issuer.clone())).expect("writable");
     let folder = CertificateFolder::open(&consortium.dir()).expect("a folder");
-    let serial = folder.list().expect("readable").last().expect("issued").serial.clone();
+    let serial = folder.records().expect("readable").certificates().last().expect("issued").serial.clone();
     let (request, answer) = (consortium.path("request.der"), consortium.path("answer.der"));
     let url = format!("{}/v1/ca/ocsp", peer.url);
     let trusted = ann.join("ca.pem");
@@ -345,7 +345,10 @@ async fn a_revocation_of_an_organization_that_has_left_makes_no_blocks_and_comes
     // Dealer has left: its CA's word is nothing here any more.
     let folder = CertificateFolder::open(&consortium.dir()).expect("a folder");
     let dealer = Identity::parse("spiffe://test.example/dealer/client/dora").expect("a valid identity");
-    folder.revoke(&Selection::Identity(dealer), RevocationReason::KeyCompromise, client::now()).expect("revokes");
+    folder
+        .revocation()
+        .revoke(&Selection::Identity(dealer), RevocationReason::KeyCompromise, client::now())
+        .expect("revokes");
     // What can be revoked still is, and that is the only block.
     let mut watched = from(&admin, "trade", Some("participant.revoked"));
     revoke(&consortium, "ann");
@@ -371,7 +374,8 @@ async fn a_revocation_whose_answer_is_missing_is_told_of_until_it_is_there() {
     create(&peer, &consortium, "trade");
     peer.drain();
     let folder = CertificateFolder::open(&consortium.dir()).expect("a folder");
-    let revoked = folder.revoke(&Selection::Identity(identity("ann")), RevocationReason::Superseded, client::now());
+    let revoked =
+        folder.revocation().revoke(&Selection::Identity(identity("ann")), RevocationReason::Superseded, client::now());
     let serial = revoked.expect("revokes")[0].serial.clone();
     std::fs::remove_file(consortium.dir().join(format!("ca/ocsp/{serial}.der"))).expect("it was signed");
 
@@ -391,7 +395,7 @@ async fn a_revocation_whose_answer_is_missing_is_told_of_until_it_is_there() {
     let client = peer.connect(&consortium.profile("bank", "client", "ben"));
     let status = client.status().await.expect("answers");
     assert!(status.obstacles.is_empty() && status.waiting.is_empty(), "{status:?}");
-    folder.reissue_crl("bank", client::now()).expect("signs");
+    folder.publication().reissue_crl("bank", client::now()).expect("signs");
     let mut watched = from(&admin, "trade", Some("participant.revoked"));
     assert_eq!(next_kind(&mut watched).await, "chancery.participant.revoked");
     wait::until("nothing is in the way", async || {

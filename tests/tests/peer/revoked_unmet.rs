@@ -31,7 +31,7 @@ fn stranger(consortium: &Consortium, from: &Path) -> PathBuf {
 fn revoke(consortium: &Consortium, identity: &str, reason: RevocationReason) {
     let folder = CertificateFolder::open(&consortium.dir()).expect("a folder");
     let identity = format!("spiffe://test.example/{identity}").parse().expect("an identity");
-    folder.revoke(&Selection::Identity(identity), reason, client::now()).expect("revokes");
+    folder.revocation().revoke(&Selection::Identity(identity), reason, client::now()).expect("revokes");
 }
 
 fn admission(profile: &Path, channel: Hash, number: u8) -> Action {

@@ -20,7 +20,10 @@ use std::path::Path;
 fn revoke(consortium: &Consortium, who: &str) {
     let identity = Identity::parse(&format!("spiffe://test.example/{who}")).expect("a valid identity");
     let folder = CertificateFolder::open(&consortium.dir()).expect("a folder");
-    folder.revoke(&Selection::Identity(identity), RevocationReason::KeyCompromise, client::now()).expect("revokes");
+    folder
+        .revocation()
+        .revoke(&Selection::Identity(identity), RevocationReason::KeyCompromise, client::now())
+        .expect("revokes");
 }
 
 /// Admits the address of key `number` by a profile's certificate.

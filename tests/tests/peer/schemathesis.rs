@@ -78,8 +78,8 @@ async fn seeds(trade: &Trade) -> Value {
     run(&["ca", "--dir", text(&dir), "issue", "bank", "client", "lost", "--out", text(&lost)]);
     run(&["ca", "--dir", text(&dir), "revoke", "spiffe://test.example/bank/client/lost"]);
     let folder = ca::CertificateFolder::open(&dir).expect("there");
-    let lost = folder.revoked(client::now()).expect("readable").into_iter().next().expect("revoked");
-    let evidence = folder.evidence(&lost).expect("readable").expect("signed");
+    let lost = folder.records().expect("readable").revoked(client::now()).into_iter().next().expect("revoked");
+    let evidence = folder.records().expect("readable").evidence(&lost).expect("readable").expect("signed");
     let path: Vec<String> = evidence.path.iter().map(hex::encode).collect();
 
     let connection = peer.connect(bank);

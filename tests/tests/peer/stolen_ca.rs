@@ -39,7 +39,7 @@ impl Thief {
     fn profile(&self, identity: &str) -> PathBuf {
         let identity = format!("spiffe://test.example/{identity}").parse().expect("an identity");
         let into = self.home.join(client::now().millis().to_string());
-        self.folder.issue_profile(&identity, &LeafOptions::default(), &into, client::now()).expect("issued");
+        self.folder.issuing().issue_profile(&identity, &LeafOptions::default(), &into, client::now()).expect("issued");
         std::fs::copy(self.template.join("profile.toml"), into.join("profile.toml")).expect("copied");
         into
     }

@@ -150,7 +150,10 @@ async fn a_channel_with_thousands_of_costly_transactions_delays_no_others_revoca
     let folder = CertificateFolder::open(&consortium.dir()).expect("a folder");
     let identity = "spiffe://test.example/bank/client/ann".parse().expect("an identity");
     let began = Instant::now();
-    folder.revoke(&Selection::Identity(identity), RevocationReason::Superseded, client::now()).expect("revokes");
+    folder
+        .revocation()
+        .revoke(&Selection::Identity(identity), RevocationReason::Superseded, client::now())
+        .expect("revokes");
     for channel in [quick, slow] {
         let filter = Filter { start: Start::Height(0), topic: Some("participant.revoked".into()), ..Filter::default() };
         let mut events = admin.subscribe(channel.0, filter);

@@ -28,28 +28,33 @@ fn request(name: &str) -> CertificateRequest {
 }
 
 /// A folder in which each kind of act was done once.
-fn folder(dir: &std::path::Path) -> CertificateFolder {
+fn folder(dir: &Path) -> CertificateFolder {
     let source = PassphraseSource::usual(dir);
     source.make().unwrap();
     let (keys, algorithm, by) = (Keyring::new(source), KeyAlgorithm::Ed25519, cause("root@ca", "init"));
     let folder = CertificateFolder::create_with(dir, "harbour.example", algorithm, keys, by, NOW);
     let folder = folder.unwrap().because(cause("ann", "a new member"));
-    folder.add_organization("north", KeyAlgorithm::Ed25519, NOW).unwrap();
+    folder.authorities().add_organization("north", KeyAlgorithm::Ed25519, NOW).unwrap();
     let profile = dir.join("alice");
-    folder.issue_profile(&identity("alice"), &LeafOptions::default(), &profile, NOW).unwrap();
+    folder.issuing().issue_profile(&identity("alice"), &LeafOptions::default(), &profile, NOW).unwrap();
 
     // The folder itself says nothing: what is done says it.
     let folder = folder.because(Cause::default());
-    folder.renew_credentials(&profile, None, NOW).unwrap();
-    let filed = |name: &str| folder.file_request(&request(name), None, "192.0.2.7", NOW).unwrap().record.id;
+    folder.renewal().renew_credentials(&profile, None, None, NOW).unwrap();
+    let filed =
+        |name: &str| folder.registration().file_request(&request(name), None, "192.0.2.7", NOW).unwrap().record.id;
     let admin = "spiffe://harbour.example/north/admin/ann";
-    folder.approve(&filed("bob"), admin, None, NOW).unwrap();
-    folder.reject(&filed("carl"), admin, "not known to us", NOW).unwrap();
-    let (token, _) = folder.add_token(&identity("dora"), None, Terms::default(), 1_000, NOW).unwrap();
-    folder.enrol(&request("dora"), None, &token, "192.0.2.8", NOW).unwrap();
-    folder.set_policy(EnrolmentPolicy { approvals: 2 }, NOW).unwrap();
-    folder.revoke(&Selection::Identity(identity("bob")), RevocationReason::KeyCompromise, NOW).unwrap();
-    folder.because(cause("eve@ca", "the end")).revoke_organization("north", RevocationReason::Superseded, NOW).unwrap();
+    folder.registration().approve(&filed("bob"), admin, None, NOW).unwrap();
+    folder.registration().reject(&filed("carl"), admin, "not known to us", NOW).unwrap();
+    let (token, _) = folder.registration().add_token(&identity("dora"), None, Terms::default(), 1_000, NOW).unwrap();
+    folder.registration().enrol(&request("dora"), None, &token, "192.0.2.8", NOW).unwrap();
+    folder.registration().set_policy(EnrolmentPolicy { approvals: 2 }, NOW).unwrap();
+    folder.revocation().revoke(&Selection::Identity(identity("bob")), RevocationReason::KeyCompromise, NOW).unwrap();
+    folder
+        .because(cause("eve@ca", "the end"))
+        .revocation()
+        .revoke_organization("north", RevocationReason::Superseded, NOW)
+        .unwrap();
     folder
 }
 
@@ -57,7 +62,7 @@ fn folder(dir: &std::path::Path) -> CertificateFolder {
 fn each_act_says_who_and_why() {
     let dir = tempfile::tempdir().unwrap();
     let folder = folder(dir.path());
-    let (index, acts) = folder.acts().unwrap();
+    let (index, acts) = acts(&folder).unwrap();
     let bodies: Vec<Value> =
         acts.iter().map(|act| ledger_classes::primitives::json::from_str(&act.body).unwrap()).collect();
     let told = |body: &Value| {
@@ -92,7 +97,7 @@ fn each_act_says_who_and_why() {
     }
     assert_eq!(acts[0].digest, index.source().unwrap(), "the first act is the source");
 
-    let alice = folder.list().unwrap().into_iter().next().unwrap();
+    let alice = folder.records().unwrap().certificates()[0].clone();
     let shown = serde_json::to_value(&alice.acts).unwrap();
     assert_eq!(shown[0]["who"], "ann");
     assert_eq!(shown[0]["act"], "issued");
@@ -104,7 +109,7 @@ fn recorded(folder: &CertificateFolder) -> Vec<RecordedLine> {
         digest: act.digest,
         ..ledger_classes::primitives::json::from_str(&act.body).unwrap()
     };
-    folder.acts().unwrap().1.iter().map(of).collect()
+    acts(folder).unwrap().1.iter().map(of).collect()
 }
 
 #[test]
@@ -113,7 +118,7 @@ fn a_change_of_any_line_is_noticed_and_located() {
     let folder = folder(dir.path());
     let records = recorded(&folder);
     let path = dir.path().join("ca/index.jsonl");
-    let text = std::fs::read_to_string(&path).unwrap();
+    let text = fs::read_to_string(&path).unwrap();
     let lines: Vec<&str> = text.lines().collect();
     let compare = |lines: &[&str], records: &[RecordedLine]| {
         Index::new(format!("{}\n", lines.join("\n")).into_bytes()).compare(records)
@@ -167,17 +172,17 @@ fn old_lines_stay_readable() {
     let dir = tempfile::tempdir().unwrap();
     let folder = folder(dir.path());
     let path = dir.path().join("ca/index.jsonl");
-    let text = std::fs::read_to_string(&path).unwrap();
+    let text = fs::read_to_string(&path).unwrap();
     let strip = |line: &str| {
         let mut fields: Map<String, Value> = ledger_classes::primitives::json::from_str(line).unwrap();
         fields.retain(|name, _| !["who", "why"].contains(&name.as_str()));
         Value::Object(fields).to_string() + "\n"
     };
-    std::fs::write(&path, text.lines().map(strip).collect::<String>()).unwrap();
-    let (_, acts) = folder.acts().unwrap();
+    fs::write(&path, text.lines().map(strip).collect::<String>()).unwrap();
+    let (_, acts) = acts(&folder).unwrap();
     assert_eq!(acts.len(), 12);
     assert!(acts[0].body.contains(r#""who":"unknown""#) && acts[0].body.contains(r#""why":"""#), "{}", acts[0].body);
-    assert_eq!(folder.list().unwrap()[0].acts[0].cause, Cause::default());
+    assert_eq!(folder.records().unwrap().certificates()[0].acts[0].cause, Cause::default());
 }
 
 #[test]

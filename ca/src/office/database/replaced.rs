@@ -3,7 +3,7 @@
 use super::Database;
 use crate::office::{
     event::Event,
-    record::{AuthorityCertificate, NamedAuthority, Revocation},
+    record::{AuthorityCertificate, NamedAuthority, RevocationRecord},
 };
 
 impl Database {
@@ -31,7 +31,7 @@ impl Database {
             return Err("an authority is replaced twice under one name");
         }
         let mut old = self.authorities.remove(&name).ok_or("an unknown authority")?;
-        let revoked = *old.revoked.get_or_insert(Revocation { at, reason });
+        let revoked = *old.revoked.get_or_insert(RevocationRecord { at, reason });
         self.retired.push(key);
         // A root of its own has no other issuer.
         let own = [&mut old.issuer].into_iter().chain(old.earlier.iter_mut().map(|before| &mut before.issuer));

@@ -2,16 +2,25 @@
 
 #![allow(clippy::unwrap_used)]
 use super::*;
-use crate::office::{
-    cause::Cause,
-    index_file::{self, LOCK, LockedDatabase},
-    known::Known,
-    record::CertificateStatus,
+use crate::{
+    Keyring, PassphraseSource,
+    office::{
+        cause::Cause,
+        known::Known,
+        layout::Layout,
+        locked_records::{self, LOCK, LockedRecords},
+        record::CertificateStatus,
+    },
 };
 use std::{fs::OpenOptions, io::Write as _, sync::Arc};
 
 fn read(directory: &Path) -> Result<Arc<Database>, DatabaseError> {
     Ok(Known::default().read(directory)?.0)
+}
+
+fn locked(dir: &Path) -> Result<LockedRecords, DatabaseError> {
+    let keys = Keyring::new(PassphraseSource::usual(dir));
+    LockedRecords::lock(Layout::new(dir.into()), Cause::default(), &Known::default(), keys)
 }
 
 fn at(millis: u64) -> Time {
@@ -40,8 +49,8 @@ fn intended(serial: &str) -> Event {
 #[test]
 fn what_was_appended_is_read_back() {
     let dir = tempfile::tempdir().unwrap();
-    index_file::create(dir.path(), "c", at(0)).unwrap();
-    let mut open = LockedDatabase::open(dir.path(), Cause::default(), &Known::default()).unwrap();
+    locked_records::create(dir.path(), "c", at(0)).unwrap();
+    let mut open = locked(dir.path()).unwrap();
     let serial: Serial = "07".parse().unwrap();
     open.append(&added()).unwrap();
     open.append(&intended("07")).unwrap();
@@ -57,13 +66,13 @@ fn what_was_appended_is_read_back() {
 #[test]
 fn a_line_without_its_end_is_not_there() {
     let dir = tempfile::tempdir().unwrap();
-    index_file::create(dir.path(), "c", at(0)).unwrap();
-    LockedDatabase::open(dir.path(), Cause::default(), &Known::default()).unwrap().append(&added()).unwrap();
+    locked_records::create(dir.path(), "c", at(0)).unwrap();
+    locked(dir.path()).unwrap().append(&added()).unwrap();
     let path = dir.path().join(INDEX);
     let mut file = OpenOptions::new().append(true).open(&path).unwrap();
     file.write_all(b"{\"event\":\"inten").unwrap();
     assert_eq!(read(dir.path()).unwrap().certificates().len(), 0);
-    LockedDatabase::open(dir.path(), Cause::default(), &Known::default()).unwrap().append(&intended("07")).unwrap();
+    locked(dir.path()).unwrap().append(&intended("07")).unwrap();
     assert_eq!(read(dir.path()).unwrap().certificates().len(), 1);
 }
 
@@ -80,8 +89,8 @@ fn contradictions_are_refused() {
         ),
     ] {
         let dir = tempfile::tempdir().unwrap();
-        index_file::create(dir.path(), "c", at(0)).unwrap();
-        let mut open = LockedDatabase::open(dir.path(), Cause::default(), &Known::default()).unwrap();
+        locked_records::create(dir.path(), "c", at(0)).unwrap();
+        let mut open = locked(dir.path()).unwrap();
         open.append(&added()).unwrap();
         let results: Vec<_> = events.iter().map(|event| open.append(event)).collect();
         let error = results.last().unwrap().as_ref().unwrap_err();
@@ -95,8 +104,8 @@ fn contradictions_are_refused() {
 #[test]
 fn a_second_writer_waits() {
     let dir = tempfile::tempdir().unwrap();
-    index_file::create(dir.path(), "c", at(0)).unwrap();
-    let held = LockedDatabase::open(dir.path(), Cause::default(), &Known::default()).unwrap();
+    locked_records::create(dir.path(), "c", at(0)).unwrap();
+    let held = locked(dir.path()).unwrap();
     let second = OpenOptions::new().write(true).open(dir.path().join(LOCK)).unwrap();
     assert!(second.try_lock().is_err());
     drop(held);
@@ -111,17 +120,17 @@ fn who_asks_again_is_answered_from_the_index_while_others_write_it() {
     let dir = tempfile::tempdir().unwrap();
     let now = at(1_800_000_000_000);
     let folder = CertificateFolder::create(dir.path(), "harbour.example", KeyAlgorithm::P256, now).unwrap();
-    folder.add_organization("north", KeyAlgorithm::P256, now).unwrap();
+    folder.authorities().add_organization("north", KeyAlgorithm::P256, now).unwrap();
     let identity = Identity::parse("spiffe://harbour.example/north/client/alice").unwrap();
     let key = KeyPair::generate(KeyAlgorithm::P256).unwrap();
     let request = crate::holder::request::make_request(&key, &identity).unwrap();
     let request = CertificateRequest::parse(request.as_bytes()).unwrap();
-    let filed = folder.file_request(&request, None, "192.0.2.1", now).unwrap();
+    let filed = folder.registration().file_request(&request, None, "192.0.2.1", now).unwrap();
     let held = folder.lock().unwrap();
     let (tells, told) = std::sync::mpsc::channel();
     let answer = std::thread::scope(|scope| {
         scope.spawn(|| {
-            let again = folder.file_request(&request, None, "192.0.2.7", now).unwrap();
+            let again = folder.registration().file_request(&request, None, "192.0.2.7", now).unwrap();
             tells.send((again.record.id, again.status)).unwrap();
         });
         let answer = told.recv_timeout(std::time::Duration::from_secs(20));

@@ -8,7 +8,7 @@ use crate::{
     },
     office::{
         enrolment::{RequestId, RequestStatus, TokenId},
-        folder::FolderError,
+        error::FolderError,
     },
 };
 use ledger_classes::primitives::identity::Identity;

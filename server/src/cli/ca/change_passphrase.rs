@@ -30,7 +30,7 @@ impl ChangePassphrase {
             None => PassphraseSource::usual(dir),
         };
         let old = directory.passphrase.source(dir);
-        let keys = directory.open_quietly()?.change_passphrase(&new)?;
+        let keys = directory.open_quietly()?.key_files().change_passphrase(&new)?;
         let made = json!({ "keys": keys, "passphrase_file": new.file });
         output.show(&made, |_| {
             let mut text = format!("encrypted under {}: {}\n", new.file.display(), keys.join(", "));

@@ -7,10 +7,7 @@ use crate::{
 };
 use ca::{
     Cause, Keyring,
-    office::{
-        database::DatabaseError,
-        folder::{CertificateFolder, FolderError},
-    },
+    office::{database::DatabaseError, error::FolderError, folder::CertificateFolder},
 };
 use channel_actors::peer::fence;
 use clap::Args;
@@ -59,11 +56,11 @@ impl Directory {
     /// Opens the authorities' folder. What needs a key asks for the passphrase then.
     pub(super) fn open(&self) -> Result<CertificateFolder, Failure> {
         let folder = self.open_quietly()?;
-        let plain = folder.plain_keys()?;
+        let plain = folder.key_files().plain()?;
         if !plain.is_empty() {
             note(&format!("keys lie unencrypted ({}): `chancery ca passphrase` encrypts them", plain.join(", ")));
         }
-        for name in folder.lacking_crls()? {
+        for name in folder.records()?.lacking_crls() {
             note(&format!("the CRL of {name} lacks what was revoked: `chancery ca crl {name}` signs it again"));
         }
         Ok(folder)

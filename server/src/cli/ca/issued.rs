@@ -13,13 +13,11 @@ use crate::{
     register::{IssuedSelection, issued_view, part, revoked_view},
     setup::config::Config,
 };
-use ca::{
-    Register,
-    office::{
-        folder::{CertificateFolder, FolderError},
-        record::CertificateStatus,
-        revocation::Selection,
-    },
+use ca::office::{
+    error::FolderError,
+    folder::CertificateFolder,
+    record::{CertificateRecord, CertificateStatus},
+    revocation::Selection,
 };
 use clap::{Args, ValueEnum};
 use client::api::{CertificateActView, IssuedView, RegisterPage, RevocationBody};
@@ -107,10 +105,11 @@ impl List {
                 let now = clock::now();
                 let expires_within_ms = self.expires_within.map(|days| days * DAY_MS);
                 let filter = IssuedSelection { identity: self.identity, status, expires_within_ms };
-                let Register { line, mut certificates, .. } = folder.register(now)?;
-                certificates.retain(|record| filter.admits(record, now));
-                let view = |record: &_| issued_view(record, &[], now);
-                cut(line, &certificates, &self.paging, |record| record.serial.to_string(), view)?
+                let records = folder.records()?;
+                let certificates: Vec<&CertificateRecord> =
+                    records.certificates().iter().filter(|record| filter.admits(record, now)).collect();
+                let view = |record: &&CertificateRecord| issued_view(record, &[], now);
+                cut(records.lines(), &certificates, &self.paging, |record| record.serial.to_string(), view)?
             }
             Place::Peer(peer) => {
                 let identity = self.identity.as_ref().map(ToString::to_string);
@@ -145,7 +144,7 @@ impl Show {
     pub(super) fn run(self, directory: &Directory, global: &Global, output: Output) -> Result<(), Failure> {
         let shown = match directory.place(global)? {
             Place::Folder(folder) => {
-                let (record, path) = folder.show(&self.serial)?;
+                let (record, path) = folder.records()?.show(&self.serial)?;
                 issued_view(&record, &path, clock::now())
             }
             Place::Peer(peer) => {
@@ -240,8 +239,8 @@ fn elsewhere(folder: &CertificateFolder, selection: &Selection, error: FolderErr
         ));
     };
     let organization = identity.organization();
-    match folder.authorities() {
-        Ok(all) if !all.iter().any(|authority| authority.name == organization) => Failure::refused(format!(
+    match folder.records() {
+        Ok(records) if !records.authorities().contains_key(organization) => Failure::refused(format!(
             "{error}: the CA of {organization} is not in this folder; {organization} revokes what it has issued \
              (`chancery ca revoke` there, then `chancery ca publish`)"
         )),
@@ -271,7 +270,7 @@ impl Revoke {
         let revoked = match directory.place(global)? {
             Place::Folder(folder) => {
                 let now = clock::now();
-                let revoked = match folder.revoke_with(&selection, self.reason, self.renewals, now) {
+                let revoked = match folder.revocation().revoke_with(&selection, self.reason, self.renewals, now) {
                     Err(error @ FolderError::UnknownCertificate(_)) => {
                         return Err(elsewhere(&folder, &selection, error));
                     }
@@ -313,7 +312,7 @@ impl Revoke {
         output: Output,
     ) -> Result<(), Failure> {
         directory.path()?;
-        let lost = directory.open()?.revoke_lost(organization, serial, self.reason, clock::now())?;
+        let lost = directory.open()?.revocation().revoke_lost(organization, serial, self.reason, clock::now())?;
         crate::cli::output::note(&format!(
             "the index does not know {serial}: whose certificate it is, or whether the CA of {organization} ever issued one \
              of this number, nobody can say here. Whoever has it is refused. Other certificates of its key or its holder \

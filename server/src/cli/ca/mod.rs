@@ -183,14 +183,14 @@ impl Ca {
         match self.command {
             Command::Organization { name, own_root, beside, key } => {
                 let (folder, key) = (open()?, key.place()?);
-                let own = folder.authorities()?.iter().any(|authority| authority.name == name);
+                let own = folder.records()?.authorities().contains_key(&name);
                 if !beside && !own {
                     trust::refuse_a_second(self.directory.path()?, &name)?;
                 }
                 let made = if own_root {
-                    folder.add_organization_root(&name, key, now)?
+                    folder.authorities().add_organization_root(&name, key, now)?
                 } else {
-                    folder.add_organization(&name, key, now)?
+                    folder.authorities().add_organization(&name, key, now)?
                 };
                 output.show(&made, |made| {
                     format!("{} has its CA (serial {}), valid until {}\n", made.name, made.serial, when(made.not_after))
@@ -219,17 +219,15 @@ impl Ca {
                 };
                 let lifetime_ms = days * DAY_MS;
                 let options = LeafOptions { algorithm: algorithm.into(), alternative_names: host, lifetime_ms };
-                folder.issue_profile(&identity, &options, &out, now)?;
+                folder.issuing().issue_profile(&identity, &options, &out, now)?;
                 init::write_profile(&out, &at, folder.consortium(), peer.as_ref())?;
-                let issued = folder.list()?.into_iter().rfind(|record| record.identity == identity);
+                let records = folder.records()?;
+                let issued = records.certificates().iter().rfind(|record| record.identity == identity);
                 let issued = issued.ok_or_else(|| Failure::refused("the new certificate is not in the database"))?;
-                let issued = issued_view(&issued, &[], now);
+                let issued = issued_view(issued, &[], now);
                 // The folder knows of its own CAs; a peer of others is not among them.
-                let stranger = match folder
-                    .authorities()?
-                    .iter()
-                    .any(|authority| authority.name == organization && authority.issuer == organization)
-                {
+                let authority = records.authorities().get(&organization);
+                let stranger = match authority.is_some_and(|authority| authority.issuer == organization) {
                     true if role != Role::Peer => format!(
                         "\nIts CA is a root of its own: for a peer under another CA the profile needs that one. Get the file \
                          that `chancery ca bundle` writes there, and: chancery ca trust add FILE --root --into {}\n",
@@ -251,18 +249,19 @@ impl Ca {
                 let names = match authority {
                     Some(name) => vec![name],
                     None => {
-                        let in_use = folder.authorities()?.into_iter().filter(|authority| authority.retired.is_none());
-                        in_use.map(|authority| authority.name).collect()
+                        let records = folder.records()?;
+                        let in_use = records.authorities().values().filter(|authority| authority.retired.is_none());
+                        in_use.map(|authority| authority.name.clone()).collect()
                     }
                 };
                 for name in &names {
-                    folder.reissue_crl(name, now)?;
+                    folder.publication().reissue_crl(name, now)?;
                 }
                 output.show(&names, |names| format!("signed the CRL and the OCSP answers of {}\n", names.join(", ")))
             }
             Command::Forecast { days } => {
                 let folder = open()?;
-                let expiries = folder.forecast(now, days * DAY_MS)?;
+                let expiries = folder.records()?.forecast(now, days * DAY_MS);
                 output.show(&expiries, |expiries| forecast(expiries, days, now))
             }
             Command::Request(command) => command.run(&self.directory, global, output),
@@ -286,9 +285,10 @@ impl Ca {
 }
 
 fn show_answer(folder: &CertificateFolder, serial: &Serial, output: Output) -> Result<(), Failure> {
-    let der = folder.ocsp_answer(serial)?;
-    let (record, _) = folder.show(serial)?;
-    let issuer = folder.authority_certificate(&record.authority)?;
+    let records = folder.records()?;
+    let der = records.ocsp_answer(serial)?;
+    let (record, _) = records.show(serial)?;
+    let issuer = records.authority_certificate(&record.authority)?;
     let answer = verify_answer(&der, &issuer, serial).map_err(|error| Failure::refused(in_full(&error)))?;
     let (status, at, reason) = match answer.status {
         ocsp::Status::Good => ("good", None, None),

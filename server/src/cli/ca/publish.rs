@@ -75,19 +75,20 @@ impl Publish {
     pub(super) fn run(self, directory: &Directory, global: &Global, output: Output) -> Result<(), Failure> {
         let folder = directory.open_quietly()?;
         let (mut crls, mut replaced) = (Vec::new(), HashSet::new());
-        for authority in folder.authorities()? {
+        let records = folder.records()?;
+        for authority in records.authorities().values() {
             if authority.revoked.is_some() {
                 replaced.insert(authority.name.clone());
             }
             if authority.name != ROOT && authority.retired.is_none() {
-                crls.push((authority.name.clone(), folder.bundle(&[authority.name])?.crls));
+                crls.push((authority.name.clone(), records.bundle(std::slice::from_ref(&authority.name))?.crls));
             }
         }
         let mut answers = Vec::new();
-        for record in folder.revoked(clock::now())? {
+        for record in records.revoked(clock::now()) {
             answers.push((
                 format!("{} {}", record.identity, record.serial),
-                folder.evidence(&record)?,
+                records.evidence(&record)?,
                 record.authority,
             ));
         }

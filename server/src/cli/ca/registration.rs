@@ -16,8 +16,7 @@ use crate::{
 };
 use base64::{Engine as _, engine::general_purpose::STANDARD};
 use ca::{
-    EnrolmentToken, KeyPair, Register, Registration, RegistrationError, RequestId, RequestStatus, Requester, Terms,
-    TokenId,
+    EnrolmentToken, FiledRequest, KeyPair, RegistrationError, RequestId, RequestStatus, Requester, Terms, TokenId,
     holder::request::make_request,
     office::enrolment::{EnrolmentPolicy, FOLDER},
 };
@@ -138,8 +137,8 @@ impl Request {
             Place::Folder(folder) => {
                 let now = clock::now();
                 let registration = match &token {
-                    None => folder.file_request(&request, identity, FOLDER, now)?,
-                    Some(token) => folder.enrol(&request, identity, token, FOLDER, now)?,
+                    None => folder.registration().file_request(&request, identity, FOLDER, now)?,
+                    Some(token) => folder.registration().enrol(&request, identity, token, FOLDER, now)?,
                 };
                 request_view(&registration, true)
             }
@@ -180,7 +179,7 @@ impl Requests {
         let place = directory.place(global)?;
         if let Some(id) = self.id {
             let shown = match place {
-                Place::Folder(folder) => request_view(&folder.request(&id, clock::now())?, true),
+                Place::Folder(folder) => request_view(&folder.records()?.filed_request(&id, clock::now())?, true),
                 Place::Peer(peer) => {
                     let id = id.to_string();
                     peer.ask(async |connection| connection.certificate_request(&id).await)?
@@ -190,10 +189,11 @@ impl Requests {
         }
         let page = match place {
             Place::Folder(folder) => {
-                let Register { line, mut requests, .. } = folder.register(clock::now())?;
+                let records = folder.records()?;
+                let mut requests = records.filed_requests(clock::now());
                 requests.retain(|registration| self.all || WAITING.contains(&registration.status));
-                let name = |registration: &Registration| registration.record.id.to_string();
-                cut(line, &requests, &self.paging, name, |registration| request_view(registration, true))?
+                let name = |registration: &FiledRequest| registration.record.id.to_string();
+                cut(records.lines(), &requests, &self.paging, name, |registration| request_view(registration, true))?
             }
             Place::Peer(peer) => {
                 let waiting = WAITING.map(|status| status.to_string()).join(",");
@@ -265,7 +265,7 @@ impl Approve {
         let decided = match directory.place(global)? {
             Place::Folder(folder) => {
                 let (by, terms) = (directory.acting.who(), self.terms.given());
-                request_view(&folder.approve(&self.id, &by, terms.as_ref(), clock::now())?, true)
+                request_view(&folder.registration().approve(&self.id, &by, terms.as_ref(), clock::now())?, true)
             }
             Place::Peer(peer) => {
                 let (hosts, days, why) = (self.terms.hosts(), self.terms.days, directory.acting.why.clone());
@@ -316,7 +316,7 @@ impl Reject {
         let decided = match place {
             Place::Folder(folder) => {
                 let by = directory.acting.who();
-                request_view(&folder.reject(&id, &by, &self.reason, clock::now())?, true)
+                request_view(&folder.registration().reject(&id, &by, &self.reason, clock::now())?, true)
             }
             Place::Peer(peer) => {
                 let body = RejectionBody { reason: self.reason, why: directory.acting.why.clone() };
@@ -333,11 +333,11 @@ impl Reject {
         match place {
             Place::Folder(folder) => {
                 let (by, now) = (directory.acting.who(), clock::now());
-                let waiting =
-                    folder.requests(now)?.into_iter().map(|known| (known.record.id, request_view(&known, true)));
+                let known = folder.records()?.filed_requests(now).into_iter();
+                let waiting = known.map(|known| (known.record.id, request_view(&known, true)));
                 let mut rejected = Vec::new();
                 for (id, _) in waiting.filter(|(_, view)| is_of_a_stranger(view)) {
-                    match folder.reject(&id, &by, &self.reason, now) {
+                    match folder.registration().reject(&id, &by, &self.reason, now) {
                         Ok(known) => rejected.push(request_view(&known, true)),
                         Err(RegistrationError::Decided(_)) => {}
                         Err(error) => return Err(error.into()),
@@ -422,8 +422,9 @@ impl KnownTokens {
             Self::List { paging } => {
                 let page = match place {
                     Place::Folder(folder) => {
-                        let (line, tokens) = folder.tokens(clock::now())?;
-                        cut(line, &tokens, &paging, |(token, _)| token.id.to_string(), token_view)?
+                        let records = folder.records()?;
+                        let tokens = records.token_standings(clock::now());
+                        cut(records.lines(), &tokens, &paging, |(token, _)| token.id.to_string(), token_view)?
                     }
                     Place::Peer(peer) => {
                         peer.ask(async |connection| connection.enrolment_tokens(paging.part()).await)?
@@ -443,7 +444,7 @@ impl KnownTokens {
             }
             Self::Cancel { id } => {
                 let cancelled = match place {
-                    Place::Folder(folder) => token_view(&folder.cancel_token(&id, clock::now())?),
+                    Place::Folder(folder) => token_view(&folder.registration().cancel_token(&id, clock::now())?),
                     Place::Peer(peer) => {
                         let (id, body) = (id.to_string(), CancelBody { why: directory.acting.why.clone() });
                         peer.ask(async |connection| connection.cancel_token(&id, &body).await)?
@@ -465,7 +466,7 @@ impl Token {
             Place::Folder(folder) => {
                 let terms = self.terms.given().unwrap_or_default();
                 let (token, expires) =
-                    folder.add_token(&identity, None, terms, self.hours * 3_600_000, clock::now())?;
+                    folder.registration().add_token(&identity, None, terms, self.hours * 3_600_000, clock::now())?;
                 TokenView { token: token.reveal().to_string(), identity: identity.to_string(), expires }
             }
             Place::Peer(peer) => {
@@ -499,8 +500,8 @@ impl Policy {
     pub(super) fn run(self, directory: &Directory, output: Output) -> Result<(), Failure> {
         let folder = directory.open()?;
         if let Some(approvals) = self.approvals {
-            folder.set_policy(EnrolmentPolicy { approvals }, clock::now())?;
+            folder.registration().set_policy(EnrolmentPolicy { approvals }, clock::now())?;
         }
-        output.show(&folder.policy()?, |policy| format!("a request needs {} approvals\n", policy.approvals))
+        output.show(&folder.records()?.policy(), |policy| format!("a request needs {} approvals\n", policy.approvals))
     }
 }

@@ -73,8 +73,8 @@ impl Renew {
         let new_key = self.new_key.then(|| KeyAlgorithm::from(self.algorithm));
         let lifetime_ms = self.days.map(|days| days * DAY_MS);
         let authorities = directory.open()?;
-        let path = authorities.renew_credentials_for(folder, new_key, lifetime_ms, clock::now())?;
-        authorities.bring_up_to_date(folder, clock::now())?;
+        let path = authorities.renewal().renew_credentials(folder, new_key, lifetime_ms, clock::now())?;
+        authorities.handout().bring_up_to_date(folder, clock::now())?;
         let file = folder.join("cert.pem");
         let pem = certificates_pem(&path);
         output.show(&json!({ "file": file, "certificate": pem }), |_| {

@@ -30,7 +30,7 @@ pub(super) struct Replace {
 impl Replace {
     pub(super) fn run(self, directory: &Directory, output: Output) -> Result<(), Failure> {
         let (folder, place) = (directory.open()?, self.key.place()?);
-        let replaced = folder.replace_authority(&self.organization, place, clock::now())?;
+        let replaced = folder.authorities().replace(&self.organization, place, clock::now())?;
         let (made, unsaid) = (replaced.authority, replaced.unsaid);
         let own_root = made.issuer == made.name;
         output.show(&json!({ "authority": made, "unsaid": unsaid }), |_| {

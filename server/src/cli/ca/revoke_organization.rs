@@ -45,15 +45,14 @@ impl RevokeOrganization {
                  {organization}` gives its CA another key"
             )));
         }
-        let authorities = folder.authorities()?;
-        let is_root = |authority: &&ca::office::record::AuthorityRecord| authority.issuer == authority.name;
-        if authorities.iter().filter(is_root).any(|authority| authority.name == organization) {
+        let records = folder.records()?;
+        if records.authorities().get(&organization).is_some_and(|authority| authority.issuer == organization) {
             return Err(Failure::refused(format!(
                 "the CA of {organization} is a root of its own, which nobody revokes: whoever trusts it ends that by \
                  `chancery ca trust remove`"
             )));
         }
-        folder.revoke_organization(&organization, self.reason, clock::now())?;
+        folder.revocation().revoke_organization(&organization, self.reason, clock::now())?;
         output.show(&json!({ "organization": organization, "reason": self.reason.to_string() }), |_| {
             let name = clean(&organization);
             let mut text = format!("revoked the CA of {name}, and with it all that it issued\n");

@@ -30,7 +30,7 @@ pub(super) struct Reissue {
 
 impl Reissue {
     pub(super) fn run(self, directory: &Directory, output: Output) -> Result<(), Failure> {
-        let made = directory.open()?.reissue(&self.organization, clock::now())?;
+        let made = directory.open()?.authorities().reissue(&self.organization, clock::now())?;
         output.show(&made, |made| {
             format!("the CA of {} has serial {} now, valid until {}\n", made.name, made.serial, when(made.not_after))
         })
@@ -83,16 +83,16 @@ impl Rollover {
         let folder = directory.open()?;
         let now = clock::now();
         let done = match self.step {
-            Step::Start { key } => folder.start_rollover(key.place()?, now),
-            Step::Switch { force } => folder.switch_root(force, now),
-            Step::Retire { force } => folder.retire_root(force, now),
-            Step::Status => folder.rollover_status(now).map_err(Into::into),
+            Step::Start { key } => folder.rollover().start(key.place()?, now),
+            Step::Switch { force } => folder.rollover().switch(force, now),
+            Step::Retire { force } => folder.rollover().retire(force, now),
+            Step::Status => Ok(folder.records()?.rollover_status(now)),
         };
         match done {
             Ok(status) => output.show(&status, text),
             // The list is the answer; that nothing was done is in the exit code and on standard error.
             Err(error @ RolloverError::Waiting(_)) => {
-                output.show(&folder.rollover_status(now)?, text)?;
+                output.show(&folder.records()?.rollover_status(now), text)?;
                 note(&format!("nothing was done: {error}"));
                 Err(Failure::Reported)
             }

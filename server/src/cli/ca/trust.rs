@@ -61,7 +61,8 @@ fn begun(dir: &Path, consortium: &str) -> Result<Option<CertificateFolder>, Fail
         return Ok(None);
     }
     let folder = super::open_folder(dir)?;
-    let alone = folder.authorities()?.iter().all(|authority| authority.name == ROOT) && folder.list()?.is_empty();
+    let records = folder.records()?;
+    let alone = records.authorities().keys().all(|name| name == ROOT) && records.certificates().is_empty();
     Ok((alone && folder.consortium() == consortium).then_some(folder))
 }
 
@@ -78,7 +79,7 @@ impl Init {
             Some(folder) => folder.with_keys(keys).because(cause),
             None => CertificateFolder::create_with(dir, &self.consortium, place.clone(), keys, cause, now)?,
         };
-        let made = folder.add_organization_root(&self.org, place, now)?;
+        let made = folder.authorities().add_organization_root(&self.org, place, now)?;
         output.show(&made, |made| {
             format!(
                 "{} has its CA in {} (serial {}), valid until {}\nkeep {} apart from copies of it\n",
@@ -111,7 +112,7 @@ pub(super) struct Bundle {
 impl Bundle {
     pub(super) fn run(self, directory: &Directory, output: Output) -> Result<(), Failure> {
         let folder = directory.open()?;
-        let bundle = folder.bundle(&self.organizations)?;
+        let bundle = folder.records()?.bundle(&self.organizations)?;
         let held = bundle.describe(folder.consortium())?;
         files::write_public(&self.out, bundle.to_text().as_bytes())
             .map_err(|error| Failure::file(&self.out, &error))?;
@@ -219,7 +220,7 @@ impl Trust {
             }
             Command::Remove { key, into } => {
                 if into.is_none() && directory.path()?.join("ca").join("index.jsonl").exists() {
-                    let own = directory.open_quietly()?.trust()?;
+                    let own = directory.open_quietly()?.records()?.trust()?;
                     if !keys_beginning(&own, &key)?.is_empty() {
                         return Err(ExchangeError::Own(key).into());
                     }
@@ -275,10 +276,9 @@ fn brought(source: &Path) -> Result<TrustBundle, Failure> {
         let text = files::read_text(source, TRUST_FILE_BYTES_MAX).map_err(|error| Failure::file(source, &error))?;
         return Ok(TrustBundle::of_text(&text)?);
     }
-    let folder = CertificateFolder::open(source)?;
-    let known = folder.authorities()?.into_iter().filter(|authority| authority.name != ROOT);
-    let names: Vec<String> = known.map(|authority| authority.name).collect();
-    Ok(folder.bundle(&names)?)
+    let records = CertificateFolder::open(source)?.records()?;
+    let names: Vec<String> = records.authorities().keys().filter(|name| *name != ROOT).cloned().collect();
+    Ok(records.bundle(&names)?)
 }
 
 /// The trust domain of a folder with a certificate, else of the CAs that it trusts.

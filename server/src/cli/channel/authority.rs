@@ -42,7 +42,7 @@ impl RenewAuthority {
         let member = members.find(|member| member.name == organization);
         let listed = member.map(|member| member.authorities).unwrap_or_default();
         let folder = open_folder(&self.dir)?;
-        let (certificate, proof) = folder.consent(&organization, &channel, configured, &listed)?;
+        let (certificate, proof) = folder.authorities().consent(&organization, &channel, configured, &listed)?;
         let (certificate, proof) = (HexBytes(certificate), HexBytes(proof));
         let renewal = Renewal { organization, certificate, proof };
         session.act(&named, Action::ChannelRenewAuthority(renewal), &self.signing).await
@@ -83,7 +83,7 @@ impl RevokeAuthority {
         let member = members.find(|member| member.name == organization);
         let listed = member.map(|member| member.authorities).unwrap_or_default();
         // Of several that the organization has replaced one after the other, the one that is listed.
-        let said = open_folder(&self.dir)?.compromised()?;
+        let said = open_folder(&self.dir)?.records()?.compromised()?;
         let of = |said: &&ca::CompromisedAuthority| {
             said.organization == organization && listed.iter().any(|der| said.has_key_of(&der.0))
         };

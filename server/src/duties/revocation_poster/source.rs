@@ -4,8 +4,8 @@
 
 use crate::{clock, identity::trust::Trust};
 use ca::{
-    CertificateFolder, CompromisedAuthority,
-    office::{folder::FolderError, revocation_evidence::RevocationEvidence},
+    CompromisedAuthority, Records,
+    office::{error::FolderError, revocation_evidence::RevocationEvidence},
 };
 use ledger_classes::primitives::causes::in_one_line;
 use pki::{CertificateId, KeyId, RevocationReason, Serial, TrustPart};
@@ -176,12 +176,13 @@ impl Source {
         let mut revoked = Vec::new();
         let mut own = HashSet::new();
         if let Some(folder) = trust.folder()? {
+            let records = folder.records()?;
             // Its lists may be long, and are not asked for.
-            for file in folder.trust_files()?.iter().filter(|file| file.part != TrustPart::Crls) {
+            for file in records.trust_files().iter().filter(|file| file.part != TrustPart::Crls) {
                 let ders = file.read_whole().map_err(FolderError::from)?;
                 own.extend(ders.iter().filter_map(|der| KeyId::of_certificate(der)));
             }
-            self.of_folder(&folder, trust, &mut revoked)?;
+            self.of_folder(&records, trust, &mut revoked)?;
         }
         for answer in trust.answers().iter() {
             let id = answer.id.clone();
@@ -209,16 +210,11 @@ impl Source {
         Ok(self)
     }
 
-    fn of_folder(
-        &self,
-        folder: &CertificateFolder,
-        trust: &Trust,
-        revoked: &mut Vec<Revoked>,
-    ) -> Result<(), FolderError> {
+    fn of_folder(&self, records: &Records, trust: &Trust, revoked: &mut Vec<Revoked>) -> Result<(), FolderError> {
         let mut keys: HashMap<String, Option<KeyId>> = HashMap::new();
-        for record in folder.revoked(clock::now())? {
+        for record in records.revoked(clock::now()) {
             let key = keys.entry(record.authority.clone()).or_insert_with(|| {
-                let certificate = folder.authority_certificate(&record.authority).ok();
+                let certificate = records.authority_certificate(&record.authority).ok();
                 certificate.and_then(|der| KeyId::of_certificate(&der))
             });
             let Some(issuer) = *key else { continue };
@@ -228,7 +224,7 @@ impl Source {
                 revoked.push(known);
                 continue;
             }
-            let evidence = match folder.evidence(&record) {
+            let evidence = match records.evidence(&record) {
                 Ok(Some(evidence)) => Ok(evidence),
                 Ok(None) => Err(Unproven::Pending),
                 Err(error) => Err(Unproven::Unreadable(Arc::new(error))),
@@ -247,7 +243,7 @@ impl Source {
                 }),
             });
         }
-        for authority in folder.revoked_authorities(clock::now())? {
+        for authority in records.revoked_authorities(clock::now())? {
             let Some(issuer) = KeyId::of_certificate(&authority.issuer) else { continue };
             let id = CertificateId { issuer, serial: authority.serial.clone() };
             let word = |answer| Arc::new(Word::Answer(RevocationEvidence { path: Vec::new(), answer }));
@@ -261,17 +257,17 @@ impl Source {
                 evidence: evidence.ok_or(Unproven::Pending),
             });
         }
-        self.lost_and_compromised(folder, trust, revoked)
+        self.lost_and_compromised(records, trust, revoked)
     }
 
     /// Certificates that the index has lost, and CAs whose keys say that others have them.
     fn lost_and_compromised(
         &self,
-        folder: &CertificateFolder,
+        records: &Records,
         trust: &Trust,
         revoked: &mut Vec<Revoked>,
     ) -> Result<(), FolderError> {
-        for lost in folder.lost(clock::now())? {
+        for lost in records.lost_evidence(clock::now())? {
             let Some(issuer) = KeyId::of_certificate(&lost.issuer) else { continue };
             let id = CertificateId { issuer, serial: lost.certificate.serial.clone() };
             let path = vec![lost.issuer];
@@ -287,7 +283,7 @@ impl Source {
                 evidence,
             });
         }
-        for authority in folder.compromised()? {
+        for authority in records.compromised()? {
             revoked.push(Revoked {
                 name: name_of(
                     format_args!("CA of {}, whose key others have,", authority.organization),

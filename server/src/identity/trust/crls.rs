@@ -6,8 +6,8 @@ use super::{
 };
 use bytes::Bytes;
 use ca::{
-    CertificateFolder,
-    office::{folder::FolderError, record::ROOT},
+    Records,
+    office::{error::FolderError, record::ROOT},
 };
 use ledger_classes::primitives::causes::in_one_line;
 use ledger_classes::primitives::hash::Hash;
@@ -151,11 +151,12 @@ impl Trust {
     pub fn judge_crls(&self) -> Result<(), FolderError> {
         let mut troubles = Vec::new();
         if let Some(folder) = self.folder()? {
-            for name in folder.lacking_crls()? {
+            let records = folder.records()?;
+            for name in records.lacking_crls() {
                 troubles
                     .push(format!("the CRL of {name} lacks what was revoked: `chancery ca crl {name}` signs it again"));
             }
-            for (name, number, in_force) in folder_behind(&folder, &self.store)? {
+            for (name, number, in_force) in folder_behind(&records, &self.store)? {
                 troubles.push(format!(
                     "CRL {in_force} of {name} is in force, and the authorities' folder is at {number}: it is older than what \
                      it has published; what that revoked stays revoked, and `chancery ca list` does not know of it"
@@ -205,15 +206,15 @@ impl Trust {
 }
 
 /// The folder's CAs of which a newer CRL is in force than the folder knows of, with both numbers.
-fn folder_behind(folder: &CertificateFolder, store: &TrustStore) -> Result<Vec<(String, u64, u128)>, FolderError> {
+fn folder_behind(records: &Records, store: &TrustStore) -> Result<Vec<(String, u64, u128)>, FolderError> {
     let current = store.revocation().current();
     let mut behind = Vec::new();
-    for record in folder.authorities()? {
-        let key = KeyId::of_certificate(&folder.authority_certificate(&record.name)?);
+    for record in records.authorities().values() {
+        let key = KeyId::of_certificate(&records.authority_certificate(&record.name)?);
         if let Some(list) = key.and_then(|key| current.list(&key))
             && list.number() > u128::from(record.crl_number)
         {
-            behind.push((record.name, record.crl_number, list.number()));
+            behind.push((record.name.clone(), record.crl_number, list.number()));
         }
     }
     Ok(behind)

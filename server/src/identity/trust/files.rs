@@ -70,8 +70,8 @@ impl TrustFiles {
         if self.authority_dir.join("ca").join("index.jsonl").exists() {
             let opened = self.opened.take().map_or_else(|| CertificateFolder::open(&self.authority_dir), Ok);
             let read = opened.and_then(|folder| {
-                let folder = self.opened.insert(folder);
-                Ok((folder.trust_files()?, folder.retired_roots()?, folder.replaced()?))
+                let records = self.opened.insert(folder).records()?;
+                Ok((records.trust_files(), records.retired().to_vec(), records.replaced()?))
             });
             match read {
                 Ok(read) => (self.of_authorities, self.retired, self.successors) = read,

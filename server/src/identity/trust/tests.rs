@@ -34,7 +34,7 @@ fn a_revocation_in_the_folder_is_in_force_after_a_poll() {
     let identity = judge().unwrap().identity().clone();
     let generation = trust.generation();
     let folder = CertificateFolder::open(&dir).unwrap();
-    folder.revoke(&Selection::Identity(identity), RevocationReason::KeyCompromise, clock::now()).unwrap();
+    folder.revocation().revoke(&Selection::Identity(identity), RevocationReason::KeyCompromise, clock::now()).unwrap();
     assert!(trust.poll());
     assert_ne!(trust.generation(), generation);
     assert!(matches!(judge(), Err(PathError::Revocation { .. })));
@@ -64,7 +64,10 @@ fn a_folder_from_a_backup_takes_no_revocation_back_also_over_a_restart() {
         let judge = |trust: &Trust| trust.store().verify(&admin.path, clock::now(), Usage::ClientAuth);
         if running {
             let identity = judge(&trust).unwrap().identity().clone();
-            folder.revoke(&Selection::Identity(identity), RevocationReason::KeyCompromise, clock::now()).unwrap();
+            folder
+                .revocation()
+                .revoke(&Selection::Identity(identity), RevocationReason::KeyCompromise, clock::now())
+                .unwrap();
             assert!(trust.poll());
         }
         assert!(matches!(judge(&trust), Err(PathError::Revocation { .. })), "running: {running}");
@@ -99,7 +102,7 @@ fn a_revocation_that_comes_by_a_swapped_directory_is_in_force_after_a_poll() {
     let admin = Credentials::load(&dir.join("profiles/admin")).unwrap();
     let judge = || trust.store().verify(&admin.path, clock::now(), Usage::ClientAuth);
     let identity = judge().unwrap().identity().clone();
-    folder.revoke(&Selection::Identity(identity), RevocationReason::KeyCompromise, clock::now()).unwrap();
+    folder.revocation().revoke(&Selection::Identity(identity), RevocationReason::KeyCompromise, clock::now()).unwrap();
     trust.poll();
     assert!(judge().is_ok(), "it is not mounted yet");
     mount("..2");
@@ -130,7 +133,7 @@ fn what_could_not_be_read_is_read_again() {
     let judge = || trust.store().verify(&admin.path, clock::now(), Usage::ClientAuth);
     let identity = judge().unwrap().identity().clone();
     let folder = CertificateFolder::open(&dir).unwrap();
-    folder.revoke(&Selection::Identity(identity), RevocationReason::KeyCompromise, clock::now()).unwrap();
+    folder.revocation().revoke(&Selection::Identity(identity), RevocationReason::KeyCompromise, clock::now()).unwrap();
 
     // The same file to all appearances, once unreadable.
     let path = dir.join("ca/crl/north.pem");
@@ -159,14 +162,14 @@ fn what_has_expired_or_is_damaged_concerns_its_own_organization_only() {
     let dir = parent.path();
     let ago = |days: u64| Time::from_millis(clock::now().millis() - days * DAY_MS);
     let folder = CertificateFolder::create(dir, "harbour.example", KeyAlgorithm::Ed25519, ago(400)).unwrap();
-    folder.add_organization("north", KeyAlgorithm::P256, ago(400)).unwrap();
-    folder.add_organization_root("south", KeyAlgorithm::Ed25519, ago(400)).unwrap();
-    folder.add_organization_root("east", KeyAlgorithm::Ed25519, ago(4000)).unwrap();
+    folder.authorities().add_organization("north", KeyAlgorithm::P256, ago(400)).unwrap();
+    folder.authorities().add_organization_root("south", KeyAlgorithm::Ed25519, ago(400)).unwrap();
+    folder.authorities().add_organization_root("east", KeyAlgorithm::Ed25519, ago(4000)).unwrap();
     let peer = Identity::parse("spiffe://harbour.example/north/peer/p1").unwrap();
     let options = LeafOptions { lifetime_ms: 90 * DAY_MS, ..LeafOptions::default() };
-    let old = folder.issue_profile(&peer, &options, &dir.join("peer"), ago(400)).unwrap();
+    let old = folder.issuing().issue_profile(&peer, &options, &dir.join("peer"), ago(400)).unwrap();
     let admin = Identity::parse("spiffe://harbour.example/north/admin/ann").unwrap();
-    folder.issue_profile(&admin, &options, &dir.join("ann"), clock::now()).unwrap();
+    folder.issuing().issue_profile(&admin, &options, &dir.join("ann"), clock::now()).unwrap();
     // This peer has no authorities' folder: only what was once given to it, all of it out of date.
     let alone = Config { authority_dir: "elsewhere".into(), ..Config::default() };
     let trust = Trust::open(dir, &alone).unwrap();
@@ -175,10 +178,10 @@ fn what_has_expired_or_is_damaged_concerns_its_own_organization_only() {
 
     // New certificates and lists come as files, while east's stay out of date and south's are damaged.
     for name in ["root", "north"] {
-        folder.reissue_crl(name, clock::now()).unwrap();
+        folder.publication().reissue_crl(name, clock::now()).unwrap();
     }
-    let path = folder.issue(&peer, old.key.public(), &options, clock::now()).unwrap();
-    folder.trust().unwrap().save(&dir.join("peer")).unwrap();
+    let path = folder.issuing().issue(&peer, old.key.public(), &options, clock::now()).unwrap();
+    folder.records().unwrap().trust().unwrap().save(&dir.join("peer")).unwrap();
     Credentials::replace(&dir.join("peer"), &path, None).unwrap();
     assert!(trust.poll());
     assert_eq!(trust.standing(), Ok(()));
@@ -216,15 +219,17 @@ fn a_retired_root_is_no_anchor_wherever_it_lies() {
     let before = TrustBundle::load(&own).unwrap();
     let folder = CertificateFolder::open(&dir).unwrap();
     let roots = |trust: &Trust| trust.bundle().anchors.len();
-    folder.start_rollover(KeyAlgorithm::P256, now).unwrap();
+    folder.rollover().start(KeyAlgorithm::P256, now).unwrap();
     assert!(trust.poll());
     assert_eq!((roots(&trust), trust.bundle().links.len()), (2, 2));
     let names: Vec<String> = trust.crl_updates().into_keys().collect();
     assert_eq!(names[..2], ["north", "root"]);
     assert!(names[2].starts_with("root-") && names.iter().all(|name| trust.crl(name).is_some()));
 
-    folder.switch_root(true, now).unwrap();
-    assert!(folder.bring_up_to_date(&own, now).unwrap() && !folder.bring_up_to_date(&own, now).unwrap());
+    folder.rollover().switch(true, now).unwrap();
+    assert!(
+        folder.handout().bring_up_to_date(&own, now).unwrap() && !folder.handout().bring_up_to_date(&own, now).unwrap()
+    );
     let fingerprint = *trust.own_certificate().fingerprint();
     assert!(trust.poll());
     assert_eq!(*trust.own_certificate().fingerprint(), fingerprint, "another path for the same certificate");
@@ -232,14 +237,14 @@ fn a_retired_root_is_no_anchor_wherever_it_lies() {
     assert_eq!(trust.authorities_of("north").len(), 1, "channels are told of the newest certificate");
     trust.store().verify(&admin.path, now, Usage::ClientAuth).unwrap();
 
-    folder.retire_root(true, now).unwrap();
+    folder.rollover().retire(true, now).unwrap();
     before.save(&own).unwrap();
     assert!(trust.poll());
     assert_eq!((roots(&trust), trust.bundle().links.len()), (1, 0));
     assert_eq!(trust.store().verify(&admin.path, now, Usage::ClientAuth), Err(PathError::UnknownIssuer));
     trust.store().verify_again(&admin.path, now, Usage::ClientAuth).unwrap();
     // Brought up to date, the peer's own folder alone has forgotten the root too.
-    assert!(folder.bring_up_to_date(&own, now).unwrap());
+    assert!(folder.handout().bring_up_to_date(&own, now).unwrap());
     let left = TrustBundle::load(&own).unwrap();
     assert_eq!((left.anchors.len(), left.issuing.len()), (1, 1));
     assert!(!left.anchors.contains(&before.anchors[0]));
@@ -255,7 +260,7 @@ fn of_lists_that_are_learned_at_once_the_newest_is_kept() {
     let folder = CertificateFolder::open(&dir).unwrap();
     let lists: Vec<Vec<u8>> = (0..24)
         .map(|_| {
-            folder.reissue_crl("north", clock::now()).unwrap();
+            folder.publication().reissue_crl("north", clock::now()).unwrap();
             pki::trust::files::crls_of(&fs::read_to_string(dir.join("ca/crl/north.pem")).unwrap()).unwrap().remove(0)
         })
         .collect();
@@ -291,11 +296,11 @@ fn what_a_newer_list_leaves_out_is_revoked_also_after_a_restart() {
         || pki::trust::files::crls_of(&fs::read_to_string(dir.join("ca/crl/north.pem")).unwrap()).unwrap().remove(0);
     let admin = Selection::Identity("spiffe://harbour.example/north/admin/admin".parse().unwrap());
     let folder = CertificateFolder::open(&dir).unwrap();
-    folder.revoke(&admin, RevocationReason::KeyCompromise, clock::now()).unwrap();
+    folder.revocation().revoke(&admin, RevocationReason::KeyCompromise, clock::now()).unwrap();
     let names_it = list();
     fs::write(&index, before).unwrap();
     let restored = CertificateFolder::open(&dir).unwrap();
-    restored.reissue_crl("north", clock::now().plus_millis(100_000)).unwrap();
+    restored.publication().reissue_crl("north", clock::now().plus_millis(100_000)).unwrap();
     let newer = list();
 
     let revoked = |trust: &Trust| trust.store().revocation().current().lists().map(|list| list.len()).sum::<usize>();
@@ -316,18 +321,27 @@ fn answers_are_known_by_their_certificates_and_each_organization_has_its_room() 
     let dir = parent.path().join("peer");
     init(&InitOptions::new(&dir, "harbour.example", "north")).unwrap();
     let folder = CertificateFolder::open(&dir).unwrap();
-    folder.add_organization("south", KeyAlgorithm::P256, clock::now()).unwrap();
+    folder.authorities().add_organization("south", KeyAlgorithm::P256, clock::now()).unwrap();
     let config = Config::load(&dir).unwrap();
     let trust = Trust::open(&dir, &config).unwrap();
     let answer = |organization: &str, name: &str| {
         let identity: Identity = format!("spiffe://harbour.example/{organization}/client/{name}").parse().unwrap();
         let out = parent.path().join(name);
-        folder.issue_profile(&identity, &LeafOptions::default(), &out, clock::now()).unwrap();
-        let good = folder.list().unwrap().into_iter().rfind(|record| record.identity == identity).unwrap();
-        let says_good = folder.ocsp_answer(&good.serial).unwrap();
-        let revoked =
-            folder.revoke(&Selection::Identity(identity), RevocationReason::KeyCompromise, clock::now()).unwrap();
-        let evidence = folder.evidence(&revoked[0]).unwrap().unwrap();
+        folder.issuing().issue_profile(&identity, &LeafOptions::default(), &out, clock::now()).unwrap();
+        let good = folder
+            .records()
+            .unwrap()
+            .certificates()
+            .iter()
+            .rfind(|record| record.identity == identity)
+            .unwrap()
+            .clone();
+        let says_good = folder.records().unwrap().ocsp_answer(&good.serial).unwrap();
+        let revoked = folder
+            .revocation()
+            .revoke(&Selection::Identity(identity), RevocationReason::KeyCompromise, clock::now())
+            .unwrap();
+        let evidence = folder.records().unwrap().evidence(&revoked[0]).unwrap().unwrap();
         let path: Vec<HexBytes> = evidence.path.into_iter().map(HexBytes).collect();
         let of = |evidence| CaAnswer { path: path.clone(), evidence: HexBytes(evidence) };
         (of(evidence.answer), of(says_good))
@@ -339,13 +353,13 @@ fn answers_are_known_by_their_certificates_and_each_organization_has_its_room() 
     assert!(matches!(trust.bring(&crossed), Err(AnswerError::Evidence(_))));
     let generation = trust.generation();
     // Whoever is revoked brings it first, with a stranger's CA behind its own certificate.
-    let stranger = HexBytes(folder.authority_certificate("south").unwrap());
+    let stranger = HexBytes(folder.records().unwrap().authority_certificate("south").unwrap());
     let path = [&ann.path[..1], &[stranger], &ann.path[1..]].concat();
     assert!(matches!(trust.bring(&CaAnswer { path, ..ann.clone() }), Err(AnswerError::Evidence(_))));
     assert!(trust.answers().iter().next().is_none(), "the empty list is known from here on");
     assert!(trust.bring(&ann).unwrap());
     assert!(!trust.bring(&ann).unwrap(), "known");
-    let north = KeyId::of_certificate(&folder.authority_certificate("north").unwrap()).unwrap();
+    let north = KeyId::of_certificate(&folder.records().unwrap().authority_certificate("north").unwrap()).unwrap();
     let answers = trust.answers();
     let of_ann = answers.iter().next().unwrap();
     assert_eq!(of_ann.id.issuer, north);
