@@ -283,6 +283,41 @@ async fn a_revoked_certificate_ends_its_stream_in_the_middle_and_no_other() {
 }
 
 #[tokio::test]
+async fn a_stream_ends_when_its_caller_may_not_write_any_more_whatever_else_it_may() {
+    let consortium = Consortium::new();
+    let admin = consortium.admin();
+    let peer = consortium.serve();
+    let who = |name: &str, rights: &str| format!("spiffe://test.example/bank/client/{name}={rights}");
+    let create = ["channel", "create", "notes", "--org", "bank", "--approvals", "any"];
+    let own = "spiffe://test.example/bank/admin/admin=member,admin";
+    let grants = [own, &who("ann", "read:logs,write:logs"), &who("bob", "write:logs"), &who("eve", "write:logs")];
+    let grants: Vec<&str> = grants.into_iter().flat_map(|grant| ["--grant", grant]).collect();
+    let made = peer.run(&admin, &[&create[..], &grants].concat());
+    let id = made["id"].as_str().expect("an id").parse().expect("hex");
+    peer.run(&admin, &["key", "new"]);
+    peer.run(&admin, &["participant", "admit", "--channel", "notes"]);
+    let mut streams = ["ann", "bob", "eve"].map(|name| {
+        let profile = consortium.profile("bank", "client", name);
+        Lines::begun(&peer, Some(&profile), "notes")
+    });
+    let item = |number| line(number, &signed(id, 1, vec![append("notes", "x")]));
+    for stream in &mut streams {
+        stream.send(&item(1));
+        assert_eq!(problem(&stream.outcomes(1)[&1]), "not-a-participant");
+    }
+    let [ann, bob, eve] = &mut streams;
+    for (name, stream, why) in [("ann", ann, "forbidden"), ("bob", bob, "channel-unknown")] {
+        peer.run(&admin, &["channel", "deny", "notes", &who(name, "write:logs")]);
+        let last = stream.next().expect("a reason");
+        assert_eq!(problem(&last), why, "{name}: {last}");
+        assert_eq!(stream.next(), None);
+    }
+    // Nobody else's.
+    eve.send(&item(2));
+    assert_eq!(problem(&eve.outcomes(1)[&2]), "not-a-participant");
+}
+
+#[tokio::test]
 async fn a_peer_that_drains_tells_the_outcomes_of_what_it_has_taken() {
     let shim = Shim::new();
     let consortium = Consortium::new();
