@@ -14,7 +14,7 @@
 use crate::limits::{
     WITNESS_AGAIN_MS, WITNESS_BATCH_BYTES_MAX, WITNESS_BATCH_TRANSACTIONS_MAX, WITNESS_BATCHES_OPEN_MAX,
 };
-use crate::pipeline::said::Said;
+use crate::pipeline::witness_message::WitnessMessage;
 use crate::pipeline::witness_requests::{Asked, Requests};
 use crate::runtime::mutants::{Mutant, planted};
 use ledger_classes::formats::block::{Batch, SealSignature, WitnessedBatch};
@@ -184,7 +184,7 @@ impl Witnesses {
                     lacking.map(|(_, peer)| peer.key.address()).filter(|to| *to != self.own).collect();
                 if !to.is_empty() {
                     let envelopes = open.transactions.iter().map(|one| one.envelope().to_vec()).collect();
-                    let bytes = Said::Asks { batch: open.batch.clone(), envelopes }.encode();
+                    let bytes = WitnessMessage::Asks { batch: open.batch.clone(), envelopes }.encode();
                     effects.extend(to.into_iter().map(|to| WitnessEffect::Send { to, bytes: bytes.clone() }));
                 }
             }
@@ -204,15 +204,17 @@ impl Witnesses {
         if self.are_own() || !self.orderers.peers.iter().any(|peer| peer.key.address() == from) {
             return Vec::new();
         }
-        match Said::decode(bytes) {
-            Ok(Said::Asks { batch, envelopes })
+        match WitnessMessage::decode(bytes) {
+            Ok(WitnessMessage::Asks { batch, envelopes })
                 if batch.origin == from
                     && batch.count as usize == envelopes.len()
                     && envelopes.len() <= WITNESS_BATCH_TRANSACTIONS_MAX =>
             {
                 self.asked(from, batch, envelopes, bytes.len())
             }
-            Ok(Said::Vouches { batch, signed }) if signed.key.address() == from => self.signed(&batch, signed, now),
+            Ok(WitnessMessage::Vouches { batch, signed }) if signed.key.address() == from => {
+                self.signed(&batch, signed, now)
+            }
             // From a peer that is wrong, or of a later link: who asked will ask again.
             _ => Vec::new(),
         }
@@ -376,7 +378,7 @@ impl Witnesses {
 }
 
 fn vouches(to: Address, batch: Batch, signed: SealSignature) -> WitnessEffect {
-    WitnessEffect::Send { to, bytes: Said::Vouches { batch, signed }.encode() }
+    WitnessEffect::Send { to, bytes: WitnessMessage::Vouches { batch, signed }.encode() }
 }
 
 #[cfg(test)]
