@@ -83,7 +83,7 @@ pub(crate) struct Witnesses {
     /// Verified, and in no batch yet, with what has its outcome meanwhile.
     waiting: VecDeque<VerifiedTransaction>,
     /// How many of these have.
-    over: usize,
+    with_outcome: usize,
     open: VecDeque<Unwitnessed>,
     known: BTreeMap<u64, Known>,
     /// Where each stands that has no outcome.
@@ -100,7 +100,7 @@ impl Witnesses {
             orderers: config.orderers(),
             number: 0,
             waiting: VecDeque::new(),
-            over: 0,
+            with_outcome: 0,
             open: VecDeque::new(),
             known: BTreeMap::new(),
             of: HashMap::new(),
@@ -146,7 +146,7 @@ impl Witnesses {
                     Some(stands) if *stands == Stands::Waits => *stands = Stands::Open(number),
                     // It has its outcome, or came again after that and stands in a batch already.
                     _ => {
-                        self.over = self.over.saturating_sub(1);
+                        self.with_outcome = self.with_outcome.saturating_sub(1);
                         continue;
                     }
                 }
@@ -331,7 +331,7 @@ impl Witnesses {
         for id in ids {
             match self.of.remove(&id) {
                 None => {}
-                Some(Stands::Waits) => self.over += 1,
+                Some(Stands::Waits) => self.with_outcome += 1,
                 // The others in it go on asking. A batch of which nothing is left asks for nothing.
                 Some(Stands::Open(number)) => {
                     let open = self.open.iter_mut().filter(|open| open.batch.number == number);
@@ -347,9 +347,9 @@ impl Witnesses {
                 }
             }
         }
-        if 2 * self.over > self.waiting.len() {
+        if 2 * self.with_outcome > self.waiting.len() {
             self.waiting.retain(|one| self.of.get(&one.id()) == Some(&Stands::Waits));
-            self.over = 0;
+            self.with_outcome = 0;
         }
     }
 
@@ -371,7 +371,7 @@ impl Witnesses {
         self.of.clear();
         self.open.clear();
         self.waiting.clear();
-        self.over = 0;
+        self.with_outcome = 0;
         let all: Vec<_> = passed.into_iter().chain(not_passed).collect();
         if all.is_empty() { Vec::new() } else { self.verified(all, now) }
     }
