@@ -283,7 +283,7 @@ impl Collector {
         for (id, until) in &expired {
             let refusal = match *until < decided {
                 true => SubmitRefusal::Transaction(TransactionError::Expired(*until)),
-                false => SubmitRefusal::Undecided,
+                false => SubmitRefusal::OutcomeUnknown,
             };
             let Some(under_way) = self.under_way.remove(id) else { continue };
             lookups.extend(under_way.lookups(*id, Some(refusal)));
