@@ -6,6 +6,8 @@ mod governance;
 mod registration;
 mod stream;
 mod submission;
+#[cfg(test)]
+mod tables;
 mod views;
 
 pub use cursor::{Cursor, ParseCursorError, Position, plain_number};

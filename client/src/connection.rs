@@ -5,7 +5,7 @@
 //! (a peer has no business to send its callers elsewhere), a resumed session (it would skip the peer's check of
 //! revocations).
 
-pub use crate::error::RequestError;
+pub use crate::request_error::RequestError;
 use crate::{
     api::Problem,
     certificate::CredentialError,

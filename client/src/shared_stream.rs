@@ -2,7 +2,8 @@
 //!
 //! It is opened by whoever posts while another transaction is under way, and as long as the peer lets it live all go that
 //! way: alone, a request of its own is as good. A stream that is cut is opened again, and what has no outcome is posted
-//! again: an id has one outcome for ever. Where the peer has no streams, or no place for one, plain requests do.
+//! again: an id has one outcome for ever. So is one on which nothing comes within a request's time: it is given up, though
+//! nobody has said that it has ended. Where the peer has no streams, or no place for one, plain requests do.
 //!
 //! Never here: one transaction's refusal told to another. An item above the peer's size goes by a plain request; an end for
 //! one item's fault is nobody's answer.
@@ -22,7 +23,7 @@ use std::collections::HashMap;
 use std::io;
 use std::sync::atomic::Ordering;
 use std::sync::{Arc, Mutex};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 use tokio::sync::{Semaphore, mpsc, oneshot};
 
 /// Bytes of a line: a receipt with as many events as there may be.
@@ -70,11 +71,15 @@ impl Connection {
         }
         let mut attempts = 0;
         loop {
+            let began = Instant::now();
             let tried = self.try_on_stream(&posting.0, channel, envelope);
             let late = || RequestError::Late { peer: self.peer().clone(), timeout: self.options.timeout };
             let mut lost = None;
             let error = match tokio::time::timeout(self.options.timeout, tried).await {
-                Err(_) => Some(late()),
+                Err(_) => {
+                    posting.0.give_up_if_silent_since(began);
+                    Some(late())
+                }
                 Ok(Tried::Plain) => return None,
                 Ok(Tried::Lost(hint)) => {
                     lost = hint;
@@ -188,6 +193,7 @@ impl Connection {
             waiting: Arc::new(Mutex::new(Some(HashMap::new()))),
             credits: Arc::new(Semaphore::new(credits.min(Semaphore::MAX_PERMITS))),
             ended: Arc::default(),
+            heard: Arc::new(Mutex::new(Instant::now())),
         };
         #[expect(clippy::disallowed_methods, reason = "whoever waits sees its end, and opens another one")]
         tokio::spawn(answers.clone().read(response, cutter));
@@ -219,7 +225,10 @@ impl Answers {
                     }
                 }
                 Ok(None) => match tokio::time::timeout(QUIET_MAX, response.chunk()).await {
-                    Ok(Ok(Some(piece))) => cutter.push(&piece),
+                    Ok(Ok(Some(piece))) => {
+                        *lock(&self.heard) = Instant::now();
+                        cutter.push(&piece);
+                    }
                     _ => break,
                 },
                 _ => break,

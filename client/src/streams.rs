@@ -5,6 +5,7 @@ use crate::api::{Outcome, Problem};
 use std::collections::HashMap;
 use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
+use std::time::Instant;
 use tokio::sync::{OwnedSemaphorePermit, Semaphore, mpsc, oneshot};
 
 /// The streams of a connection, by channel.
@@ -48,6 +49,8 @@ pub(crate) struct Answers {
     pub(crate) credits: Arc<Semaphore>,
     /// Why the peer has ended it.
     pub(crate) ended: Arc<OnceLock<Problem>>,
+    /// When something last came on it.
+    pub(crate) heard: Arc<Mutex<Instant>>,
 }
 
 pub(crate) fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
@@ -80,7 +83,58 @@ impl Drop for Posting {
 }
 
 impl OfChannel {
+    /// The stream that takes transactions, if there is one: its answer goes on, and so does its body.
     pub(crate) fn open(&self) -> Option<Live> {
-        lock(&self.live).clone().filter(|live| lock(&live.answers.waiting).is_some())
+        let goes_on = |live: &Live| lock(&live.answers.waiting).is_some() && !live.frames.is_closed();
+        lock(&self.live).clone().filter(goes_on)
+    }
+
+    /// Gives up a stream on which nothing has come since an instant: the next try opens another one. Whoever waits on it
+    /// goes on waiting; its body ends once nobody does.
+    pub(crate) fn give_up_if_silent_since(&self, since: Instant) {
+        lock(&self.live).take_if(|live| *lock(&live.answers.heard) < since);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used)]
+    use super::*;
+
+    fn live() -> (Live, mpsc::UnboundedReceiver<Vec<u8>>) {
+        let (frames, body) = mpsc::unbounded_channel();
+        let answers = Answers {
+            waiting: Arc::new(Mutex::new(Some(HashMap::new()))),
+            credits: Arc::new(Semaphore::new(1)),
+            ended: Arc::default(),
+            heard: Arc::new(Mutex::new(Instant::now())),
+        };
+        (Live { frames, numbers: Arc::default(), item_bytes_max: 1, answers }, body)
+    }
+
+    /// What failed on a stream whose body had ended was tried on it again, as long as its answer had not.
+    #[test]
+    fn a_stream_whose_body_or_answer_has_ended_takes_nothing_more() {
+        for ends in ["neither", "body", "answer"] {
+            let (live, body) = live();
+            let of = OfChannel { live: Mutex::new(Some(live.clone())), ..OfChannel::default() };
+            match ends {
+                "body" => drop(body),
+                "answer" => drop(lock(&live.answers.waiting).take()),
+                _ => std::mem::forget(body),
+            }
+            assert_eq!(of.open().is_some(), ends == "neither", "{ends}");
+        }
+    }
+
+    #[test]
+    fn a_stream_on_which_something_came_since_is_not_given_up() {
+        let (live, _body) = live();
+        let of = OfChannel { live: Mutex::new(Some(live.clone())), ..OfChannel::default() };
+        let sent = *lock(&live.answers.heard);
+        of.give_up_if_silent_since(sent);
+        assert!(of.open().is_some());
+        of.give_up_if_silent_since(sent + std::time::Duration::from_nanos(1));
+        assert!(of.open().is_none());
     }
 }

@@ -13,7 +13,7 @@ mod since;
 #[cfg(test)]
 pub(crate) use since::with_later;
 pub(crate) use since::{action_since, code_since, detail_since, event_since};
-pub use since::{is_ahead, since};
+pub use since::{raises_beyond_known, since};
 
 use crate::formats::config::{Engine, Witnesses};
 use crate::state::participant::PathRules;

@@ -19,7 +19,10 @@ use crate::{
     identity::trust::{IdentityError, Trust},
     limits::{LISTEN_QUEUE, PLACES_LOOK, TRUST_POLL},
     memory,
-    net::{file_limits, handshakes::Handshakes},
+    net::{
+        file_limits::{self, Sockets},
+        handshakes::Handshakes,
+    },
     setup::{
         backup,
         config::{Config, ConfigError},
@@ -283,7 +286,7 @@ impl Peer {
 
         let fenced = entered.fenced.is_some();
         let connections = memory.connections(config.limits.connections_max);
-        let connections = file_limits::connections(connections, registry.list().len());
+        let Sockets { connections, spare } = file_limits::sockets(connections, registry.list().len(), cores);
         let (draining, duties) = (watch::Sender::new(false), Arc::new(Duties::default()));
         let context = web::Data::new(PeerContext {
             identity: trust.identity(),
@@ -309,7 +312,7 @@ impl Peer {
         let address = socket.local_addr().map_err(io_error("the listener's address"))?;
         let own = Arc::clone(context.trust.own());
         let tls = server_config(own, Arc::clone(context.trust.store()))?;
-        let server = listener::serve(socket, tls, &context, cores).map_err(io_error("the HTTPS listener"))?;
+        let server = listener::serve(socket, tls, &context, cores, spare).map_err(io_error("the HTTPS listener"))?;
         let https = server.handle();
         let (monitor, metrics_address) = match config.metrics_listen()? {
             None => (None, None),

@@ -306,7 +306,7 @@ impl From<SubmitRefusal> for ApiError {
                     used.bytes, used.bytes_max
                 ),
             ),
-            SubmitRefusal::Undecided => {
+            SubmitRefusal::OutcomeUnknown => {
                 Self::new(Kind::CommitPending, refusal.to_string()).retry_after_ms(crate::limits::RETRY_AFTER_MS)
             }
             SubmitRefusal::Stopped { reason } => {

@@ -5,7 +5,7 @@
 //! cargo run -p tests --example write_corpora -- fuzz/corpus
 //! ```
 
-use channel_actors::pipeline::said::Said;
+use channel_actors::pipeline::witness_message::WitnessMessage;
 use ledger_classes::action::{Action, assets, logs};
 use ledger_classes::chain::{self, Draft, ExecutedBlock, History};
 use ledger_classes::execution::ConfigRecord;
@@ -244,6 +244,6 @@ fn main() {
     let leaves = transaction_leaves(&last.transactions).expect("they begin as envelopes do");
     let (batch, envelopes) = (Batch::of(address(200), 7, &leaves), last.transactions.to_vec());
     let signed = batch.witness(&key(200), &genesis.hash());
-    write("said/asks", &Said::Asks { batch: batch.clone(), envelopes }.encode());
-    write("said/vouches", &Said::Vouches { batch, signed }.encode());
+    write("witness_message/asks", &WitnessMessage::Asks { batch: batch.clone(), envelopes }.encode());
+    write("witness_message/vouches", &WitnessMessage::Vouches { batch, signed }.encode());
 }

@@ -4,7 +4,7 @@
 mod folders;
 mod wal;
 
-use channel_actors::pipeline::said::Said;
+use channel_actors::pipeline::witness_message::WitnessMessage;
 use client::api::{Batch, BatchAnswer, CutError, Cutter, Form, Outcome, StreamFrame, StreamLine, read_submission};
 use client::sse;
 use ledger_classes::execution::{ConfigRecord, apps, assets, channel, contracts, logs};
@@ -48,7 +48,7 @@ pub const DECODERS: &[Decoder] = &[
     ("ocsp", ocsp_messages),
     ("proof", proof),
     ("record", record),
-    ("said", said),
+    ("witness_message", witness_message),
     ("server_sent_events", server_sent_events),
     ("submissions", submissions),
     ("state_proof", state_proof),
@@ -232,10 +232,10 @@ pub fn record(bytes: &[u8]) {
 }
 
 /// What another peer says about witnesses.
-pub fn said(bytes: &[u8]) {
-    if let Ok(said) = Said::decode(bytes) {
-        assert_eq!(said.encode(), bytes, "a second form");
-        if let Said::Asks { envelopes, .. } = said {
+pub fn witness_message(bytes: &[u8]) {
+    if let Ok(message) = WitnessMessage::decode(bytes) {
+        assert_eq!(message.encode(), bytes, "a second form");
+        if let WitnessMessage::Asks { envelopes, .. } = message {
             envelopes.iter().for_each(|envelope| drop(one_form::<Envelope>(envelope)));
         }
     }

@@ -1,7 +1,7 @@
 //! Decoders of outside bytes on their corpora, and on mutations of them from a seed that every failure prints;
 //! `CHANCERY_SEED` takes it back. The fuzz targets of `fuzz/` run the same functions for longer.
 
-use channel_actors::pipeline::said::Said;
+use channel_actors::pipeline::witness_message::WitnessMessage;
 use ledger_classes::formats::block::{Block, Header, Seal};
 use ledger_classes::formats::proof::{Proof, Trust};
 use ledger_classes::primitives::{codec, json};
@@ -64,8 +64,8 @@ fn corpora_of_blocks_proofs_and_messages_are_of_the_form_of_now() {
             _ => drop(json::from_slice::<Proof>(&bytes).expect("a proof").verify(None).expect("holds")),
         }
     }
-    for (file, bytes) in of("said").filter(|(file, _)| file != "empty") {
-        Said::decode(&bytes).unwrap_or_else(|error| panic!("{file}: {error}"));
+    for (file, bytes) in of("witness_message").filter(|(file, _)| file != "empty") {
+        WitnessMessage::decode(&bytes).unwrap_or_else(|error| panic!("{file}: {error}"));
     }
     let whole = of("block_file").find(|(file, _)| file == "three-blocks").expect("there").1;
     let mut said = Vec::new();

@@ -35,7 +35,7 @@ pub enum SubmitRefusal {
     /// Its time is over by this peer's clock, and the blocks that are here do not tell yet whether it is in one: ask for the
     /// id later.
     #[error("its time is over, and whether it is in a block is not known here yet")]
-    Undecided,
+    OutcomeUnknown,
     /// The channel stopped before the outcome was known: ask for the id later.
     #[error("the channel does not serve: {reason}")]
     Stopped {
@@ -54,7 +54,7 @@ impl SubmitRefusal {
             Self::Transaction(error) => Some(error.name()),
             Self::Rejected { code, .. } => Some(code.name()),
             Self::ChannelFull(_) => Some("channel-full"),
-            Self::Busy { .. } | Self::Disk(_) | Self::Undecided | Self::Stopped { .. } => None,
+            Self::Busy { .. } | Self::Disk(_) | Self::OutcomeUnknown | Self::Stopped { .. } => None,
         }
     }
 }

@@ -13,7 +13,7 @@ pub enum Sealing {
     /// By this peer alone. Its key signs the block as it goes to the disk, so that signature need not be verified.
     Alone,
     /// By these signatures; each is verified, this peer's own as well.
-    Given(Seal),
+    Signed(Seal),
 }
 
 impl Sealing {
@@ -21,7 +21,7 @@ impl Sealing {
     pub(crate) fn seal(self, executed: &ExecutedBlock, key: &SigningKey) -> Result<Block, Invalid> {
         match self {
             Self::Alone => executed.sealed_alone(key),
-            Self::Given(seal) => with_keys(|keys| executed.sealed(seal, keys)),
+            Self::Signed(seal) => with_keys(|keys| executed.sealed(seal, keys)),
         }
     }
 }

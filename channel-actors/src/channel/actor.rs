@@ -104,11 +104,11 @@ struct Mail {
     /// Somebody has the turn.
     taken: bool,
     /// The actor has ended.
-    over: bool,
+    ended: bool,
 }
 
 /// A channel that works: its machine, and the mail for it.
-struct Office {
+struct WorkingChannel {
     context: Arc<ChannelContext>,
     actor: Addr<ChannelActor>,
     mail: Mutex<Mail>,
@@ -120,11 +120,11 @@ fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
     mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
-impl Office {
+impl WorkingChannel {
     /// Leaves a letter. Whoever is given the turn has to see to it.
     fn leave(self: &Arc<Self>, letter: Letter) -> Option<Turn> {
         let mut mail = lock(&self.mail);
-        if mail.over {
+        if mail.ended {
             drop(mail);
             // Whoever waits is told by that.
             drop(letter);
@@ -134,14 +134,14 @@ impl Office {
         mail.letters.push_back(letter);
         let free = !std::mem::replace(&mut mail.taken, true);
         drop(mail);
-        free.then(|| Turn { office: self.clone(), ended: false })
+        free.then(|| Turn { working: self.clone(), ended: false })
     }
 
     /// The oldest letter. None ends the turn.
     fn next(&self) -> Option<Letter> {
         let mut mail = lock(&self.mail);
         let letter = mail.letters.pop_front();
-        if mail.over {
+        if mail.ended {
             drop((mail, letter));
             self.end();
             return None;
@@ -178,7 +178,7 @@ impl Office {
     /// Nothing is taken any more. Whoever waits is told.
     fn end(&self) {
         let mut mail = lock(&self.mail);
-        mail.over = true;
+        mail.ended = true;
         let letters = std::mem::take(&mut mail.letters);
         drop(mail);
         drop(letters);
@@ -196,7 +196,7 @@ impl Office {
 /// The right to run the machine, and the duty: if it is dropped the actor does it.
 #[must_use]
 pub(crate) struct Turn {
-    office: Arc<Office>,
+    working: Arc<WorkingChannel>,
     /// No letter is left.
     ended: bool,
 }
@@ -208,14 +208,14 @@ impl Turn {
     }
 
     fn take(mut self, most: usize) {
-        let office = self.office.clone();
-        let run = || read_letters(most, || office.next(), |letter| office.read(letter));
+        let working = self.working.clone();
+        let run = || read_letters(most, || working.next(), |letter| working.read(letter));
         match catch_unwind(AssertUnwindSafe(run)) {
             Ok(ended) => self.ended = ended,
             Err(panic) => {
                 self.ended = true;
-                office.context.halt(format!("the channel's machine panicked: {}", words(&*panic)));
-                office.end();
+                working.context.halt(format!("the channel's machine panicked: {}", words(&*panic)));
+                working.end();
             }
         }
     }
@@ -239,24 +239,24 @@ impl Drop for Turn {
         if self.ended {
             return;
         }
-        let mut mail = lock(&self.office.mail);
-        if mail.over {
+        let mut mail = lock(&self.working.mail);
+        if mail.ended {
             drop(mail);
-            return self.office.end();
+            return self.working.end();
         }
         if mail.letters.is_empty() {
             mail.taken = false;
             return;
         }
         drop(mail);
-        self.office.actor.do_send(GoOn);
+        self.working.actor.do_send(GoOn);
     }
 }
 
 /// The actor begins, with the machine.
 #[derive(Message)]
 #[rtype(result = "()")]
-struct Begin(Arc<Office>);
+struct Begin(Arc<WorkingChannel>);
 
 /// There is mail, and nobody else who takes it.
 #[derive(Clone, Copy, Message)]
@@ -276,7 +276,7 @@ struct Stop;
 /// The pools, the clock and the actor's timer.
 struct Pools {
     context: Arc<ChannelContext>,
-    office: Weak<Office>,
+    working: Weak<WorkingChannel>,
     /// When the machine wants to be called, where no timer is set for that yet.
     wake: Option<Instant>,
     /// When the actor's timer will be due.
@@ -321,7 +321,7 @@ impl Shell for Pools {
         }
         self.under_way += 1;
         let (kind, small) = (work.kind, work.is_small());
-        let (place, office) = (self.context.place.clone(), self.office.clone());
+        let (place, working) = (self.context.place.clone(), self.working.clone());
         let mut lost = work.outcome();
         let done = move |result: Result<Outcome, Panicked>| {
             let outcome = result.unwrap_or_else(|panicked| {
@@ -329,7 +329,7 @@ impl Shell for Pools {
                 lost
             });
             // The actor may have ended.
-            let turn = office.upgrade().and_then(|office| office.leave(Letter::Done(outcome)));
+            let turn = working.upgrade().and_then(|working| working.leave(Letter::Done(outcome)));
             if let Some(turn) = turn.filter(|_| !gives_way()) {
                 turn.take(TURN_LETTERS_MAX);
             }
@@ -367,14 +367,14 @@ impl Shell for Pools {
 
 struct ChannelActor {
     /// None before it has begun.
-    office: Option<Arc<Office>>,
+    working: Option<Arc<WorkingChannel>>,
     timer: Option<SpawnHandle>,
     _guard: Guard,
 }
 
 impl ChannelActor {
     fn tick(&self) {
-        let turn = self.office.as_ref().and_then(|office| office.leave(Letter::Tick));
+        let turn = self.working.as_ref().and_then(|working| working.leave(Letter::Tick));
         turn.into_iter().for_each(|turn| turn.take(TURN_LETTERS_MAX));
     }
 }
@@ -386,8 +386,8 @@ impl Actor for ChannelActor {
 impl Handler<Begin> for ChannelActor {
     type Result = ();
 
-    fn handle(&mut self, Begin(office): Begin, _: &mut Self::Context) {
-        self.office = Some(office);
+    fn handle(&mut self, Begin(working): Begin, _: &mut Self::Context) {
+        self.working = Some(working);
         self.tick();
     }
 }
@@ -397,7 +397,7 @@ impl Handler<GoOn> for ChannelActor {
 
     fn handle(&mut self, GoOn: GoOn, _: &mut Self::Context) {
         // Whoever has told it has left its turn. What comes meanwhile has its turn after other channels of this thread.
-        let turn = self.office.as_ref().map(|office| Turn { office: office.clone(), ended: false });
+        let turn = self.working.as_ref().map(|working| Turn { working: working.clone(), ended: false });
         turn.into_iter().for_each(|turn| turn.take(TURN_LETTERS_MAX));
     }
 }
@@ -429,32 +429,32 @@ impl Handler<Stop> for ChannelActor {
 /// A channel whose actor runs. That ends when the last clone is dropped.
 #[derive(Clone)]
 pub(crate) struct ActiveChannel {
-    office: Arc<Office>,
+    working: Arc<WorkingChannel>,
     _runs: Arc<watch::Sender<()>>,
 }
 
 impl ActiveChannel {
     /// Passes a submission on, if there is room for it. Whoever is given the turn is to take it once it holds no lock.
     pub(crate) fn try_submit(&self, submit: Submit) -> Result<Option<Turn>, SendError<Submit>> {
-        let mail = lock(&self.office.mail);
-        let (full, over) = (mail.submissions >= MAILBOX, mail.over);
+        let mail = lock(&self.working.mail);
+        let (full, ended) = (mail.submissions >= MAILBOX, mail.ended);
         drop(mail);
-        match (over, full) {
+        match (ended, full) {
             (true, _) => Err(SendError::Closed(submit)),
             (false, true) => Err(SendError::Full(submit)),
-            (false, false) => Ok(self.office.leave(Letter::Submit(submit.0))),
+            (false, false) => Ok(self.working.leave(Letter::Submit(submit.0))),
         }
     }
 
     /// Passes a submission on that waited elsewhere: something else bounds it.
     pub(crate) fn submit(&self, Submit(arrivals): Submit) {
-        drop(self.office.leave(Letter::Submit(arrivals)));
+        drop(self.working.leave(Letter::Submit(arrivals)));
     }
 
     /// Asks to end the actor. True if nothing is under way and no timer is due before `soon`: then nothing more is begun.
     pub(crate) async fn retire(&self, soon: Time) -> bool {
         let (agrees, agreed) = oneshot::channel();
-        let turn = self.office.leave(Letter::Retire { soon, agrees });
+        let turn = self.working.leave(Letter::Retire { soon, agrees });
         turn.into_iter().for_each(Turn::take_one);
         // One that has ended has halted the channel, which needs no suspension.
         agreed.await.unwrap_or(false)
@@ -473,27 +473,27 @@ pub(crate) fn start(
     let machine = ChannelMachine::new(opened, engine, proposer, shards.clamp(1, SHARDS_MAX), interval);
     let guard = Guard(context.clone());
     let actor =
-        ChannelActor::start_in_arbiter(arbiter, move |_| ChannelActor { office: None, timer: None, _guard: guard });
-    let office = Arc::new_cyclic(|office| {
-        let shell = Pools { context: context.clone(), office: office.clone(), wake: None, timer: None, under_way: 0 };
+        ChannelActor::start_in_arbiter(arbiter, move |_| ChannelActor { working: None, timer: None, _guard: guard });
+    let working = Arc::new_cyclic(|working| {
+        let shell = Pools { context: context.clone(), working: working.clone(), wake: None, timer: None, under_way: 0 };
         let channel = ChannelLoop::new(machine, context.place.clone(), shell);
-        Office {
+        WorkingChannel {
             context: context.clone(),
             actor: actor.clone(),
             mail: Mutex::default(),
             channel: Mutex::new(Some(channel)),
         }
     });
-    actor.do_send(Begin(office.clone()));
+    actor.do_send(Begin(working.clone()));
     let (runs, mut ends) = watch::channel(());
-    let active = ActiveChannel { office, _runs: Arc::new(runs) };
+    let active = ActiveChannel { working, _runs: Arc::new(runs) };
     let mut life = context.life.follow();
-    let (of_halt, of_ending) = (context.clone(), active.office.clone());
+    let (of_halt, of_ending) = (context.clone(), active.working.clone());
     let ending = async move {
-        let over = |state: &LifeCycle| matches!(state, LifeCycle::Halted { .. } | LifeCycle::Closed);
+        let ended = |state: &LifeCycle| matches!(state, LifeCycle::Halted { .. } | LifeCycle::Closed);
         // The sender lives in `context`, which the actor holds: an error means that it is gone already.
         tokio::select! {
-            _ = life.wait_for(over) => {}
+            _ = life.wait_for(ended) => {}
             _ = ends.changed() => {}
         }
         context.ends.store(true, Ordering::Release);

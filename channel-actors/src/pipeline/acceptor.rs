@@ -101,7 +101,7 @@ struct UnderWay {
 }
 
 /// A block of another peer's that is to be executed.
-struct Given {
+struct RemoteBlock {
     height: u64,
     block: Bytes,
     /// It is final, or was accepted here before.
@@ -144,7 +144,7 @@ pub(crate) struct Acceptor {
     held: Option<Vec<VerifiedTransaction>>,
     waits_for_checkpoint: bool,
     /// Blocks of other peers that wait for their execution, ascending, and the one that has it.
-    given: VecDeque<Given>,
+    remote: VecDeque<RemoteBlock>,
     checking: Option<RemoteExecution>,
     time: Time,
     /// A copy of what is being executed, if the engine may discard it.
@@ -198,7 +198,7 @@ impl Acceptor {
             must_wait: false,
             held: None,
             waits_for_checkpoint: false,
-            given: VecDeque::new(),
+            remote: VecDeque::new(),
             checking: None,
             time: Time::ZERO,
             offered: Vec::new(),
@@ -245,7 +245,7 @@ impl Acceptor {
         if self.executing || self.checking.is_some() {
             return None;
         }
-        if let Some(Given { height, block, settled }) = self.given.pop_front() {
+        if let Some(RemoteBlock { height, block, settled }) = self.remote.pop_front() {
             self.checking = Some(RemoteExecution { height, settled, discarded: false, withheld: None });
             return Some(AcceptorEffect::Check { parent: self.parent, above: self.above(), block });
         }
@@ -388,7 +388,7 @@ impl Acceptor {
                     }
                 }
                 OrderingEffect::Execute { height, block } => {
-                    self.given.push_back(Given { height, block, settled: false });
+                    self.remote.push_back(RemoteBlock { height, block, settled: false });
                 }
                 OrderingEffect::Settled { height } => self.settle(height),
                 OrderingEffect::Lead { leader } => effects.push(AcceptorEffect::Lead { leader }),
@@ -433,14 +433,14 @@ impl Acceptor {
 
     /// The block that was named for this height is final, or was accepted here before.
     fn settle(&mut self, height: u64) {
-        self.given.iter_mut().filter(|given| given.height == height).for_each(|given| given.settled = true);
+        self.remote.iter_mut().filter(|block| block.height == height).for_each(|block| block.settled = true);
         let checking = self.checking.iter_mut().filter(|checking| checking.height == height && !checking.discarded);
         checking.for_each(|checking| checking.settled = true);
     }
 
     /// Discards blocks from this height on.
     fn discard(&mut self, from: u64) -> Option<AcceptorEffect> {
-        self.given.retain(|given| given.height < from);
+        self.remote.retain(|block| block.height < from);
         if let Some(checking) = self.checking.as_mut().filter(|checking| checking.height >= from) {
             checking.discarded = true;
             // What is not being executed any more is brought back by nobody.

@@ -104,7 +104,7 @@ pub(crate) struct Collector {
     /// What is verified has witnesses before it is offered.
     witnessed: bool,
     /// How many of the pool have their outcome, at most: other peers' blocks had them.
-    over: usize,
+    with_outcome: usize,
     expiry: Expiry,
     /// What waits here came while this peer proposed, or above another state, and was not looked up.
     to_find: bool,
@@ -126,7 +126,7 @@ impl Collector {
             retired: false,
             follows: false,
             witnessed: false,
-            over: 0,
+            with_outcome: 0,
             expiry: Expiry::new(),
             to_find: false,
         }
@@ -239,7 +239,7 @@ impl Collector {
             let Some(under_way) = self.under_way.remove(&id) else { continue };
             lookups.extend(under_way.lookups(id, None));
             // It waits here, unless it was offered for a block that found it.
-            self.over += usize::from(self.follows);
+            self.with_outcome += usize::from(self.follows);
         }
         self.sweep();
         looked_up(lookups).into_iter().collect()
@@ -259,11 +259,11 @@ impl Collector {
         decided: Time,
         now: Time,
     ) -> (Vec<Hash>, Vec<CollectorEffect>) {
-        let (mut ends, mut over) = (NEVER, Vec::new());
+        let (mut ends, mut expired) = (NEVER, Vec::new());
         let mut stays = |one: &VerifiedTransaction| {
             let until = one.transaction().valid_until;
             if until < limit {
-                over.push((one.id(), until));
+                expired.push((one.id(), until));
             } else {
                 ends = ends.min(until);
             }
@@ -274,28 +274,28 @@ impl Collector {
         });
         if self.follows {
             self.pool.retain(|one| self.under_way.contains_key(&one.id()) && stays(one));
-            self.over = 0;
+            self.with_outcome = 0;
         }
         self.expiry.looked(ends, now);
         // Turns are in no order.
-        over.sort_unstable();
+        expired.sort_unstable();
         let mut lookups = Vec::new();
-        for (id, until) in &over {
+        for (id, until) in &expired {
             let refusal = match *until < decided {
                 true => SubmitRefusal::Transaction(TransactionError::Expired(*until)),
-                false => SubmitRefusal::Undecided,
+                false => SubmitRefusal::OutcomeUnknown,
             };
             let Some(under_way) = self.under_way.remove(id) else { continue };
             lookups.extend(under_way.lookups(*id, Some(refusal)));
         }
-        (over.into_iter().map(|(id, _)| id).collect(), looked_up(lookups).into_iter().collect())
+        (expired.into_iter().map(|(id, _)| id).collect(), looked_up(lookups).into_iter().collect())
     }
 
     /// Takes out of the pool what has its outcome, once that is much of it.
     fn sweep(&mut self) {
-        if 2 * self.over > self.pool.len() {
+        if 2 * self.with_outcome > self.pool.len() {
             self.pool.retain(|one| self.under_way.contains_key(&one.id()));
-            self.over = 0;
+            self.with_outcome = 0;
         }
     }
 
@@ -358,7 +358,7 @@ impl Collector {
             };
             arrivals.push(arrived);
             // It may wait here all the same.
-            self.over += usize::from(!outcome.own);
+            self.with_outcome += usize::from(!outcome.own);
             // Others sent the same: that is on the disk once.
             credit.landed();
             for (waiter, credit) in others {

@@ -444,7 +444,7 @@ impl ChannelMachine {
             let expired =
                 |refusal: &SubmitRefusal| matches!(refusal, SubmitRefusal::Rejected { code: ResultCode::Expired, .. });
             let dropped = offered.dropped.iter_mut().map(|(_, refusal)| refusal);
-            dropped.filter(|refusal| expired(refusal)).for_each(|refusal| *refusal = SubmitRefusal::Undecided);
+            dropped.filter(|refusal| expired(refusal)).for_each(|refusal| *refusal = SubmitRefusal::OutcomeUnknown);
         }
         if !offered.deferred.is_empty() || !dropped.is_empty() {
             effects.push(Effect::Count(Tally { deferred: offered.deferred.len(), dropped }));

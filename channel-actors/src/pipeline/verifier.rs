@@ -190,7 +190,7 @@ impl Screening {
                     | TransactionError::Oversize(_)),
                 )) => {
                     let refusal = match error {
-                        TransactionError::Expired(until) if until >= self.decided => SubmitRefusal::Undecided,
+                        TransactionError::Expired(until) if until >= self.decided => SubmitRefusal::OutcomeUnknown,
                         error => error.into(),
                     };
                     parsed.maybe_committed.push(OutcomeLookup { id, waiter, credit, refusal: Some(refusal) });

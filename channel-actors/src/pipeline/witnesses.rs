@@ -14,7 +14,7 @@
 use crate::limits::{
     WITNESS_AGAIN_MS, WITNESS_BATCH_BYTES_MAX, WITNESS_BATCH_TRANSACTIONS_MAX, WITNESS_BATCHES_OPEN_MAX,
 };
-use crate::pipeline::said::Said;
+use crate::pipeline::witness_message::WitnessMessage;
 use crate::pipeline::witness_requests::{Asked, Requests};
 use crate::runtime::mutants::{Mutant, planted};
 use ledger_classes::formats::block::{Batch, SealSignature, WitnessedBatch};
@@ -83,7 +83,7 @@ pub(crate) struct Witnesses {
     /// Verified, and in no batch yet, with what has its outcome meanwhile.
     waiting: VecDeque<VerifiedTransaction>,
     /// How many of these have.
-    over: usize,
+    with_outcome: usize,
     open: VecDeque<Unwitnessed>,
     known: BTreeMap<u64, Known>,
     /// Where each stands that has no outcome.
@@ -100,7 +100,7 @@ impl Witnesses {
             orderers: config.orderers(),
             number: 0,
             waiting: VecDeque::new(),
-            over: 0,
+            with_outcome: 0,
             open: VecDeque::new(),
             known: BTreeMap::new(),
             of: HashMap::new(),
@@ -146,7 +146,7 @@ impl Witnesses {
                     Some(stands) if *stands == Stands::Waits => *stands = Stands::Open(number),
                     // It has its outcome, or came again after that and stands in a batch already.
                     _ => {
-                        self.over = self.over.saturating_sub(1);
+                        self.with_outcome = self.with_outcome.saturating_sub(1);
                         continue;
                     }
                 }
@@ -184,7 +184,7 @@ impl Witnesses {
                     lacking.map(|(_, peer)| peer.key.address()).filter(|to| *to != self.own).collect();
                 if !to.is_empty() {
                     let envelopes = open.transactions.iter().map(|one| one.envelope().to_vec()).collect();
-                    let bytes = Said::Asks { batch: open.batch.clone(), envelopes }.encode();
+                    let bytes = WitnessMessage::Asks { batch: open.batch.clone(), envelopes }.encode();
                     effects.extend(to.into_iter().map(|to| WitnessEffect::Send { to, bytes: bytes.clone() }));
                 }
             }
@@ -204,15 +204,17 @@ impl Witnesses {
         if self.are_own() || !self.orderers.peers.iter().any(|peer| peer.key.address() == from) {
             return Vec::new();
         }
-        match Said::decode(bytes) {
-            Ok(Said::Asks { batch, envelopes })
+        match WitnessMessage::decode(bytes) {
+            Ok(WitnessMessage::Asks { batch, envelopes })
                 if batch.origin == from
                     && batch.count as usize == envelopes.len()
                     && envelopes.len() <= WITNESS_BATCH_TRANSACTIONS_MAX =>
             {
                 self.asked(from, batch, envelopes, bytes.len())
             }
-            Ok(Said::Vouches { batch, signed }) if signed.key.address() == from => self.signed(&batch, signed, now),
+            Ok(WitnessMessage::Vouches { batch, signed }) if signed.key.address() == from => {
+                self.signed(&batch, signed, now)
+            }
             // From a peer that is wrong, or of a later link: who asked will ask again.
             _ => Vec::new(),
         }
@@ -329,7 +331,7 @@ impl Witnesses {
         for id in ids {
             match self.of.remove(&id) {
                 None => {}
-                Some(Stands::Waits) => self.over += 1,
+                Some(Stands::Waits) => self.with_outcome += 1,
                 // The others in it go on asking. A batch of which nothing is left asks for nothing.
                 Some(Stands::Open(number)) => {
                     let open = self.open.iter_mut().filter(|open| open.batch.number == number);
@@ -345,9 +347,9 @@ impl Witnesses {
                 }
             }
         }
-        if 2 * self.over > self.waiting.len() {
+        if 2 * self.with_outcome > self.waiting.len() {
             self.waiting.retain(|one| self.of.get(&one.id()) == Some(&Stands::Waits));
-            self.over = 0;
+            self.with_outcome = 0;
         }
     }
 
@@ -369,14 +371,14 @@ impl Witnesses {
         self.of.clear();
         self.open.clear();
         self.waiting.clear();
-        self.over = 0;
+        self.with_outcome = 0;
         let all: Vec<_> = passed.into_iter().chain(not_passed).collect();
         if all.is_empty() { Vec::new() } else { self.verified(all, now) }
     }
 }
 
 fn vouches(to: Address, batch: Batch, signed: SealSignature) -> WitnessEffect {
-    WitnessEffect::Send { to, bytes: Said::Vouches { batch, signed }.encode() }
+    WitnessEffect::Send { to, bytes: WitnessMessage::Vouches { batch, signed }.encode() }
 }
 
 #[cfg(test)]

@@ -234,7 +234,7 @@ impl World {
                     SubmitRefusal::Transaction(TransactionError::Expired(_))
                     | SubmitRefusal::Busy { .. }
                     | SubmitRefusal::Disk(_)
-                    | SubmitRefusal::Undecided
+                    | SubmitRefusal::OutcomeUnknown
                     | SubmitRefusal::Stopped { .. } => self.clients[client].has_none([number]),
                     other => return Err(format!("{id} was refused: {other}")),
                 }

@@ -57,7 +57,7 @@ impl OrderingEngine for Fickle {
                         effects.push(self.discard(height));
                         break;
                     }
-                    let seal = Sealing::Given(Seal::of_one(&self.key, &hash));
+                    let seal = Sealing::Signed(Seal::of_one(&self.key, &hash));
                     effects.extend([OrderingEffect::Final { height }, OrderingEffect::Seal { height, seal }]);
                 }
                 effects

@@ -149,7 +149,7 @@ pub(super) fn sift(
             room = 0;
             return Ok(Sieve::Later);
         }
-        if let Some(refused) = ahead_of_rules(above, config.rules, transaction, &mut proposals)? {
+        if let Some(refused) = of_later_rules(above, config.rules, transaction, &mut proposals)? {
             return Ok(Sieve::Refused(refused));
         }
         Ok(match (room.checked_sub(1), bytes_left.checked_sub(transaction.envelope().len())) {
@@ -193,21 +193,21 @@ struct Proposals {
 }
 
 impl Proposals {
-    fn is_ahead(&mut self, view: &dyn ReadView, id: &Hash) -> Result<bool, ReadError> {
-        if let Some(ahead) = self.read.get(id) {
-            return Ok(*ahead);
+    fn raise_beyond_known(&mut self, view: &dyn ReadView, id: &Hash) -> Result<bool, ReadError> {
+        if let Some(raises) = self.read.get(id) {
+            return Ok(*raises);
         }
         let (changes, steps) = execution::channel::changes(view, id)?;
         self.steps = self.steps.saturating_add(steps);
-        let ahead = changes.is_some_and(|changes| rules::is_ahead(&changes));
-        self.read.insert(*id, ahead);
-        Ok(ahead)
+        let raises = changes.is_some_and(|changes| rules::raises_beyond_known(&changes));
+        self.read.insert(*id, raises);
+        Ok(raises)
     }
 }
 
 /// Why a transaction may be in no block of this build's: its form is of later rules than those in force, or it would have
 /// the channel go on under rules that this build lacks.
-fn ahead_of_rules(
+fn of_later_rules(
     above: &Above<'_>,
     in_force: u32,
     transaction: &VerifiedTransaction,
@@ -215,17 +215,17 @@ fn ahead_of_rules(
 ) -> Result<Option<Refused>, ReadError> {
     let actions = &transaction.transaction().actions;
     if transaction.since() > in_force {
-        let ahead = actions.iter().find(|action| rules::action_since(action) > in_force);
-        let kind = ahead.map_or("transaction", Action::type_text);
+        let later = actions.iter().find(|action| rules::action_since(action) > in_force);
+        let kind = later.map_or("transaction", Action::type_text);
         return Ok(Some(Refused::Limits(TransactionError::UnknownAction(kind.into()))));
     }
     for action in actions {
-        let ahead = match action {
-            Action::ChannelPropose(proposed) => rules::is_ahead(&proposed.changes),
-            Action::ChannelApprove(approved) => proposals.is_ahead(above.view, &approved.proposal)?,
+        let raises = match action {
+            Action::ChannelPropose(proposed) => rules::raises_beyond_known(&proposed.changes),
+            Action::ChannelApprove(approved) => proposals.raise_beyond_known(above.view, &approved.proposal)?,
             _ => false,
         };
-        if ahead {
+        if raises {
             let detail = Detail::AtMost { part: Part::Rules, most: rules::known().into() };
             return Ok(Some(Refused::Execution { code: ResultCode::ConfigurationInvalid, detail }));
         }

@@ -54,16 +54,50 @@ pub fn decode<T: Decode<()>>(bytes: &[u8], bytes_max: usize) -> Result<T, Decode
     } else {
         bincode::decode_from_slice(bytes, configuration.with_limit::<LARGE_CLAIM_BYTES_MAX>())
     };
-    let (value, consumed) = decoded.map_err(|error| DecodeError::Malformed(error.to_string()))?;
+    let (value, consumed) = decoded.map_err(|error| DecodeError::Malformed(words(&error)))?;
     match bytes.len() - consumed {
         0 => Ok(value),
         trailing => Err(DecodeError::Trailing(trailing)),
     }
 }
 
+/// What is wrong with bytes, for whoever sent them: the library names types of ours, which are nobody's matter.
+fn words(error: &bincode::error::DecodeError) -> String {
+    use bincode::error::DecodeError as Error;
+    match error {
+        Error::UnexpectedEnd { .. } | Error::Io { .. } => "the bytes end in the middle of a value".into(),
+        Error::LimitExceeded | Error::OutsideUsizeRange(_) => "a length is larger than all there may be".into(),
+        Error::UnexpectedVariant { found, .. } => format!("{found} is the number of nothing that may stand there"),
+        Error::InvalidBooleanValue(byte) => format!("{byte} is neither 0 nor 1"),
+        Error::Utf8 { .. } => "a text is not UTF-8".into(),
+        Error::Other(what) => (*what).into(),
+        Error::OtherString(what) => what.clone(),
+        _ => "a value is none of its kind".into(),
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    /// Whoever posted a binary batch was told of `UnexpectedVariant`, with the path of a type in the program.
+    #[test]
+    fn what_does_not_decode_is_told_in_words() {
+        #[derive(Debug, PartialEq, Decode)]
+        enum Either {
+            One(bool),
+            Other(String),
+        }
+        for (bytes, told) in [
+            (&[1, 0, 0][..], "the bytes end in the middle of a value"),
+            (&[7, 0, 0, 0], "7 is the number of nothing that may stand there"),
+            (&[0, 0, 0, 0, 2], "2 is neither 0 nor 1"),
+            (&[1, 0, 0, 0, 1, 0, 0, 0, 0, 0, 0, 0, 0xFF], "a text is not UTF-8"),
+            (&[1, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 1], "a length is larger than all there may be"),
+        ] {
+            assert_eq!(decode::<Either>(bytes, 100), Err(DecodeError::Malformed(told.into())), "{bytes:?}");
+        }
+    }
 
     #[test]
     fn trailing_and_oversize_bytes_are_refused() {

@@ -74,7 +74,7 @@ pub(crate) const fn event_since(_kind: &str) -> u32 {
 
 /// Whether a change raises a channel's rules to a number that this process does not know. No proposer of this build puts that
 /// into a block, neither the proposal nor an approval of it: it could make none after it takes effect.
-pub fn is_ahead(changes: &[ConfigChange]) -> bool {
+pub fn raises_beyond_known(changes: &[ConfigChange]) -> bool {
     let raises = |change: &ConfigChange| matches!(change, ConfigChange::SetRules { rules } if *rules > known());
     changes.iter().any(raises)
 }

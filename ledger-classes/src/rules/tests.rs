@@ -110,15 +110,15 @@ fn what_is_tried_for_the_next_number_is_of_no_earlier_one() {
     assert_eq!(known(), RULES, "in the process of these tests as in a program's");
 }
 
-/// Only what says the number itself is ahead: an approval is looked up.
+/// Only what says the number itself is beyond: an approval is looked up.
 #[test]
-fn a_change_to_a_number_that_this_build_lacks_is_ahead() {
-    for (rules, ahead) in [(RULES, false), (RULES + 1, true), (u32::MAX, true)] {
+fn a_change_to_a_number_that_this_build_lacks_is_beyond_what_it_knows() {
+    for (rules, beyond) in [(RULES, false), (RULES + 1, true), (u32::MAX, true)] {
         let mut changes = changes();
         changes.retain(|change| !matches!(change, ConfigChange::SetRules { .. }));
-        assert!(!is_ahead(&changes));
+        assert!(!raises_beyond_known(&changes));
         changes.push(ConfigChange::SetRules { rules });
-        assert_eq!(is_ahead(&changes), ahead, "{rules}");
+        assert_eq!(raises_beyond_known(&changes), beyond, "{rules}");
     }
     let approve = Action::ChannelApprove(Approve { proposal: Hash::ZERO });
     assert_eq!(since(Encoding::Json, [Scheme::EcdsaP256], &[approve]), 1);

@@ -17,8 +17,8 @@
 //! Never here: where pages are kept, what a key means.
 
 mod bucket;
-mod marks;
 mod nodes;
+mod on_disk;
 mod page;
 mod parts;
 mod proof;

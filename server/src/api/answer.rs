@@ -4,6 +4,7 @@
 //!
 //! What must never happen here: encoding on a thread that serves connections, or an answer that nobody counts.
 
+use super::live_rights::LiveRights;
 use super::reading::{Failed, not_readable, read};
 use crate::{
     api::{
@@ -20,7 +21,7 @@ use actix_web::{
     body::{BodySize, MessageBody},
     web::Bytes,
 };
-use channel_actors::{Asker, ChannelHandle, ChannelRegistry, Reader, Unavailable};
+use channel_actors::{ChannelHandle, Reader, Unavailable};
 use futures_util::StreamExt as _;
 use ledger_classes::state::view::ReadError;
 use serde::Serialize;
@@ -113,6 +114,7 @@ impl Pieces {
     pub(super) fn unpaid() -> Self {
         use crate::api::budget::{Budget, Payer};
         use crate::net::standing::Standing;
+        use channel_actors::Asker;
         let payer = Payer { standing: Standing::Anonymous, asker: Asker::PEER, channel: None };
         Self::new(Budget::new(usize::MAX).hold(payer, Use::Answers))
     }
@@ -327,12 +329,21 @@ pub(super) fn there<'a, 'r>(reader: Option<&'a Reader<'r>>) -> Result<&'a Reader
 }
 
 /// What is read while an answer is encoded.
-#[derive(Clone)]
 pub(super) enum Source {
-    /// A channel.
-    Channel(ChannelHandle),
+    /// A channel, as long as the caller may.
+    Channel(ChannelHandle, LiveRights),
     /// Nothing: all is at hand.
-    Nothing(Arc<ChannelRegistry>, Asker),
+    Nothing(Arc<PeerContext>, Caller),
+}
+
+impl Source {
+    /// Whether the answer may go on: whoever is revoked meanwhile, or has lost a right on the channel, gets no more of it.
+    async fn still(&mut self) -> Result<(), ApiError> {
+        match self {
+            Self::Channel(_, live) => live.all_still().await,
+            Self::Nothing(context, caller) => caller.check(&context.trust),
+        }
+    }
 }
 
 /// What is encoded, and what is not encoded yet. Shared with the job that encodes: a read that is refused for the moment
@@ -360,8 +371,10 @@ async fn slice<S: Slices>(source: &Source, shared: &Encoding<S>) -> Result<(), A
         })
     };
     match source {
-        Source::Channel(channel) => read(channel, move |reader| encode(Some(reader))).await,
-        Source::Nothing(registry, caller) => without_channel(registry.encode(*caller, move || encode(None)).await),
+        Source::Channel(channel, _) => read(channel, move |reader| encode(Some(reader))).await,
+        Source::Nothing(context, caller) => {
+            without_channel(context.registry.encode(caller.asker(), move || encode(None)).await)
+        }
     }
 }
 
@@ -370,12 +383,21 @@ async fn wait(millis: u64) {
     tokio::time::sleep(Duration::from_millis(millis)).await;
 }
 
-/// Answers with what is encoded slice by slice; with a length, where the whole is small.
-pub(super) async fn streamed<S: Slices>(
+/// Answers in JSON with what of a channel is encoded slice by slice.
+pub(super) async fn sliced<S: Slices>(
     context: &Arc<PeerContext>,
     caller: &Caller,
+    visible: &Visible,
+    slices: S,
+) -> Result<HttpResponse, ApiError> {
+    let source = Source::Channel(visible.channel.clone(), LiveRights::of(context, caller, visible));
+    streamed(source, &visible.purse, in_json(), slices).await
+}
+
+/// Answers with what is encoded slice by slice; with a length, where the whole is small.
+pub(super) async fn streamed<S: Slices>(
+    mut source: Source,
     purse: &Purse,
-    source: Source,
     mut response: HttpResponseBuilder,
     slices: S,
 ) -> Result<HttpResponse, ApiError> {
@@ -383,6 +405,7 @@ pub(super) async fn streamed<S: Slices>(
     let shared = Arc::new(Mutex::new(Progress { slices, out, more: true, handed: Handed::default() }));
     while with(&shared, |progress| progress.more && progress.out.total < ANSWER_WHOLE_BYTES_MAX) {
         slice(&source, &shared).await?;
+        source.still().await?;
     }
     let unheld = Pieces::new(purse.hold(Use::Answers));
     let all = with(&shared, |progress| (!progress.more).then(|| std::mem::replace(&mut progress.out, unheld)));
@@ -392,21 +415,20 @@ pub(super) async fn streamed<S: Slices>(
     with(&shared, |progress| progress.out.begun = true);
     // What is handed over last is held until the body goes.
     let until_sent = Arc::clone(&shared);
-    let begun = (shared, source, Arc::clone(context), caller.clone());
+    let begun = (shared, source);
     let pieces = futures_util::stream::unfold(Some(begun), |state| async move {
-        let (shared, source, context, caller) = state?;
+        let (shared, mut source) = state?;
         loop {
             let piece = with(&shared, |Progress { out, handed, .. }| {
                 out.pop().inspect(|piece| handed.over(piece, &mut out.held))
             });
             if let Some(piece) = piece {
-                return Some((Ok(piece), Some((shared, source, context, caller))));
+                return Some((Ok(piece), Some((shared, source))));
             }
             if !with(&shared, |progress| progress.more) {
                 return None;
             }
-            // Whoever is revoked meanwhile gets no more of it.
-            let encoded = match caller.check(&context.trust) {
+            let encoded = match source.still().await {
                 Ok(()) => slice(&source, &shared).await,
                 Err(refusal) => Err(refusal),
             };
@@ -433,6 +455,7 @@ mod tests {
     use super::*;
     use crate::api::budget::{Budget, Payer};
     use crate::net::standing::Standing;
+    use channel_actors::Asker;
     use futures_util::task::noop_waker_ref;
     use std::cell::Cell;
 

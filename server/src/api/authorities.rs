@@ -161,7 +161,7 @@ pub(super) async fn offer(
             }
         })
     });
-    let change = learned.await.map_err(|_| super::query::unavailable("the peer is busy"))??;
+    let change = learned.await.map_err(|_| super::reading::unavailable("the peer is busy"))??;
     let (change, older) = change;
     json(&CrlTaken { new: change.is_some(), revoked: change.map_or(0, |change| change.revoked.len()), older })
 }
@@ -188,7 +188,7 @@ pub(super) async fn bring_answer(
             _ => ApiError::new(Kind::AnswerRefused, in_one_line(&error)),
         })
     });
-    let new = taken.await.map_err(|_| super::query::unavailable("the peer is busy"))??;
+    let new = taken.await.map_err(|_| super::reading::unavailable("the peer is busy"))??;
     context.trust.until_noted().await;
     json(&AnswerTaken { new })
 }
@@ -228,7 +228,7 @@ async fn answer(
         trust.ocsp(&asked)
     });
     let reply = reply.await;
-    let reply = reply.map_err(|_| super::query::unavailable("the peer is busy"))?;
+    let reply = reply.map_err(|_| super::reading::unavailable("the peer is busy"))?;
     let mut response = HttpResponse::Ok();
     response.content_type(MEDIA_TYPE_OCSP_RESPONSE);
     Ok(match reply {

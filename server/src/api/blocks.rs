@@ -4,7 +4,7 @@
 //! included, so that it is for who reads them too.
 
 use super::{
-    answer::{Pieces, Source, in_json, sent, streamed, written},
+    answer::{Pieces, sent, sliced, written},
     media::{negotiated, preferred},
     parameters::Query,
     reading::not_readable,
@@ -54,8 +54,7 @@ pub(super) async fn list(
     let (purse, rights, from) = (visible.purse.clone(), visible.rights, query.from);
     let end = from.saturating_add(limit).min(height.saturating_add(1));
     let page = BlocksPage { purse, rights, height, from, at: from, end, current: None, begun: false };
-    let source = Source::Channel(visible.channel);
-    streamed(&context.into_inner(), &caller, &visible.purse, source, in_json(), page).await
+    sliced(&context, &caller, &visible, page).await
 }
 
 /// Blocks as the log holds them, each after its length: about a MiB of them. For whoever takes all, such as an auditor.
@@ -94,6 +93,5 @@ pub(super) async fn show(
         return written(&visible, negotiated(MEDIA_TYPE_BLOCK), block).await;
     }
     let block = OneBlock { purse, rights, height, current: None };
-    let source = Source::Channel(visible.channel);
-    streamed(&context.into_inner(), &caller, &visible.purse, source, in_json(), block).await
+    sliced(&context, &caller, &visible, block).await
 }

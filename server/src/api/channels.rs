@@ -1,7 +1,7 @@
 //! Channels: what the caller may see, and creation by this organization's administrators.
 
 use super::{
-    answer::{Pieces, Source, in_json, made, streamed},
+    answer::{Pieces, in_json, made, sliced},
     body,
     media::json_with,
     parameters::Query,
@@ -121,9 +121,8 @@ pub(super) async fn trust(
     path: Path<String>,
 ) -> Result<HttpResponse, ApiError> {
     let visible = context.channel(&caller, &path)?;
-    let source = Source::Channel(visible.channel);
     let trust = TrustSlices::default();
-    streamed(&context.into_inner(), &caller, &visible.purse, source, in_json(), trust).await
+    sliced(&context, &caller, &visible, trust).await
 }
 
 pub(super) async fn create(

@@ -9,14 +9,12 @@ use self::readable::{Readable, check_topic, classes};
 use super::{
     cursor::{Cursor, Start},
     frames,
+    live_rights::LiveRights,
     media::EVENT_STREAM,
     parameters::Query,
 };
 use crate::{
-    api::{
-        access::rights_on,
-        context::{PeerContext, draining},
-    },
+    api::context::{PeerContext, draining},
     clock,
     limits::{CHUNK_BYTES_MAX, EVENTS_AT_ONCE, FRAMES_INLINE_MAX, KEEP_ALIVE, RETRY_AFTER_MS},
     net::{caller::Caller, places::Place},
@@ -28,8 +26,7 @@ use actix_web::{
     http::header,
     web::{Bytes, BytesMut, Data, Path},
 };
-use channel_actors::{ChannelHandle, CommittedBlock, Frame, LifeCycle, Unavailable};
-use ledger_classes::execution::{ConfigRecord, Mark};
+use channel_actors::{ChannelHandle, CommittedBlock, Frame, Unavailable};
 use ledger_classes::formats::rights::{Class, Right, Rights, is_act};
 use serde::Deserialize;
 use std::{
@@ -82,6 +79,7 @@ pub(super) async fn subscribe(
     }
     let place = context.places.subscriptions.take(caller.who(), 1)?;
 
+    let live = LiveRights::of(&context, &caller, &visible);
     let channel = visible.channel;
     let begins = begins(&channel, start, visible.rights).await?;
     // An event is followed by others of its block.
@@ -91,18 +89,12 @@ pub(super) async fn subscribe(
     };
     let mut heights = channel.subscribe().map_err(super::reading::not_readable)?;
     heights.delivered(height.saturating_sub(1));
-    let config = channel.config().ok_or(Kind::ChannelUnknown)?;
     let feed = Feed {
         unsent: Unsent { last: [0; 3], all: Arc::clone(&context.unsent) },
         _guard: context.metrics.subscribed(channel.name(), heights.place()),
         drained: context.draining.clone(),
-        trust_changes: context.trust.subscribe(),
-        context: context.into_inner(),
-        caller,
+        live,
         channel,
-        config,
-        // Judged anew with the first piece.
-        outs: Arc::default(),
         classes,
         readable,
         topic: query.topic.clone(),
@@ -141,7 +133,7 @@ async fn begins(channel: &ChannelHandle, start: Start, rights: Rights) -> Result
     let ahead = || ApiError::new(Kind::CursorAhead, format!("the channel's last block on this peer is {}", tip.height));
     let block = async |height| {
         let block = channel.block(height).await.map_err(super::reading::not_readable)?;
-        block.ok_or_else(|| super::query::unavailable("the block is not there yet"))
+        block.ok_or_else(|| super::reading::unavailable("the block is not there yet"))
     };
     match start {
         Start::Now => Ok(behind_tip),
@@ -184,12 +176,8 @@ fn events_of(block: &CommittedBlock, receipt: u32) -> usize {
 
 /// A live subscription.
 struct Feed {
-    context: Arc<PeerContext>,
-    caller: Caller,
+    live: LiveRights,
     channel: ChannelHandle,
-    config: Arc<ConfigRecord>,
-    /// Whose certificates the channel has ended, as it was judged last.
-    outs: Arc<[Mark]>,
     classes: Option<BTreeSet<Class>>,
     readable: Readable,
     topic: Option<String>,
@@ -213,7 +201,6 @@ struct Feed {
     /// What it may read has changed since the block's receipts were chosen.
     changed: bool,
     drained: watch::Receiver<bool>,
-    trust_changes: watch::Receiver<u64>,
     begun: bool,
     ended: bool,
     unsent: Unsent,
@@ -275,35 +262,17 @@ impl Feed {
         }
     }
 
-    /// Whether this reader may still read.
-    fn judge(&mut self) -> Result<(), ApiError> {
+    /// Whether this reader may still read, and what.
+    async fn judged(&mut self) -> Result<(), ApiError> {
         if *self.drained.borrow() {
             return Err(draining());
         }
-        self.caller.check(&self.context.trust)?;
-        // Before rights: who may act on a channel that has halted need have none.
-        match self.channel.state() {
-            LifeCycle::Halted { reason } => return Err(ApiError::halted(reason)),
-            LifeCycle::Closed => return Err(super::query::unavailable("the channel is closed")),
-            _ => {}
-        }
-        let Some(config) = self.channel.config() else { return Err(Kind::ChannelUnknown.into()) };
-        let ended = self.channel.ended();
-        if !Arc::ptr_eq(&config, &self.config) || !Arc::ptr_eq(&ended, &self.outs) {
-            let rights = rights_on(&self.channel, &config.config, &self.caller);
-            self.readable = Readable::of(rights, self.classes.as_ref())?;
-            (self.config, self.outs) = (config, ended);
+        let classes = self.classes.as_ref();
+        if let Some(readable) = self.live.again(|rights| Readable::of(rights, classes)).await? {
+            self.readable = readable;
             self.changed = true;
         }
         Ok(())
-    }
-
-    /// The same; who may not is told why.
-    async fn judged(&mut self) -> Result<(), ApiError> {
-        match self.judge() {
-            Ok(()) => Ok(()),
-            Err(refusal) => Err(self.caller.why(&self.context.trust, refusal).await),
-        }
     }
 
     async fn advance(&mut self) -> Result<Bytes, ApiError> {
@@ -516,7 +485,7 @@ impl Feed {
     /// Waits for a block with something for this reader or for anything that could end the subscription. False if it is
     /// time for a sign of life.
     async fn wait(&mut self) -> Result<bool, ApiError> {
-        let expiry = self.caller.not_after().map(|at| at.millis_since(clock::now()).saturating_add(1));
+        let expiry = self.live.caller().not_after().map(|at| at.millis_since(clock::now()).saturating_add(1));
         let expiry = Duration::from_millis(expiry.unwrap_or(u64::MAX));
         let changed = self.changed(true, expiry.min(KEEP_ALIVE)).await;
         // Blocks that hold nothing for this reader were passed over.
@@ -540,7 +509,7 @@ impl Feed {
                 // A channel that has stopped is judged by whoever asked to wait.
                 _ = block => {}
                 _ = self.drained.changed() => {}
-                _ = self.trust_changes.changed() => {}
+                () = self.live.trust_changed() => {}
             }
         };
         tokio::time::timeout(limit, happened).await.is_ok()

@@ -20,6 +20,7 @@ mod events;
 mod frames;
 mod issued;
 mod judged;
+mod live_rights;
 mod logs;
 mod media;
 mod openapi;

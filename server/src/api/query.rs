@@ -4,7 +4,7 @@ use super::answer::{Pieces, found, in_json, written};
 use super::reading::Failed;
 use crate::{
     api::access::Visible,
-    limits::{PAGE_BYTES_MAX, PAGE_DEFAULT, PAGE_MAX, RETRY_AFTER_MS},
+    limits::{PAGE_BYTES_MAX, PAGE_DEFAULT, PAGE_MAX},
     problem::{ApiError, Kind},
 };
 use actix_web::HttpResponse;
@@ -138,11 +138,6 @@ pub(super) fn write_items<V: Serialize>(
         out.json(&next)?;
     }
     out.text("}")
-}
-
-/// The channel does not answer now.
-pub(super) fn unavailable(why: &str) -> ApiError {
-    ApiError::new(Kind::Unavailable, why).retry_after_ms(RETRY_AFTER_MS)
 }
 
 /// An address in a path.

@@ -50,3 +50,8 @@ pub(super) fn not_readable(error: Unavailable) -> ApiError {
         Unavailable::Broken(why) => ApiError::halted(format!("reading failed: {why}")),
     }
 }
+
+/// The channel does not answer now.
+pub(super) fn unavailable(why: &str) -> ApiError {
+    ApiError::new(Kind::Unavailable, why).retry_after_ms(RETRY_AFTER_MS)
+}

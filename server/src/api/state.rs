@@ -1,6 +1,6 @@
 //! What keys have in the state, proven against the last header.
 
-use super::answer::{Source, in_json, streamed};
+use super::answer::sliced;
 use super::slices::StateSlices;
 use crate::{
     api::context::PeerContext,
@@ -32,9 +32,8 @@ pub(super) async fn proof(
         Some(class @ Class::Logs) => visible.read(class).and_then(|()| visible.acts())?,
         None => visible.read_all().and_then(|()| visible.acts())?,
     }
-    let source = Source::Channel(visible.channel);
     let proof = StateSlices { key, found: None };
-    streamed(&context.into_inner(), &caller, &visible.purse, source, in_json(), proof).await
+    sliced(&context, &caller, &visible, proof).await
 }
 
 fn key_of(text: &str) -> Result<Vec<u8>, ApiError> {

@@ -8,13 +8,13 @@
 
 use super::{
     body,
+    live_rights::LiveRights,
     media::preferred,
-    query::unavailable,
     transactions::{Answered, answered, binary, outcome},
 };
 use crate::{
     api::{
-        access::{forbidden, may_post, rights_on},
+        access::{forbidden, may_post},
         context::{PeerContext, draining},
     },
     limits::{
@@ -35,7 +35,6 @@ use client::api::{
     StreamLine, push_frame, read_submission,
 };
 use futures_util::StreamExt as _;
-use ledger_classes::execution::{ConfigRecord, Mark};
 use ledger_classes::formats::receipt::Receipt;
 use ledger_classes::formats::rights::Rights;
 use ledger_classes::formats::transaction::{ENVELOPE_BYTES_MAX, TransactionError};
@@ -75,19 +74,16 @@ pub(super) async fn open(
         Form::Lines => JSON_BODY_BYTES_MAX,
         Form::Frames => 8 + ENVELOPE_BYTES_MAX,
     };
+    let live = LiveRights::of(&context, &caller, &visible);
     let channel = visible.channel;
     let mut looks = interval(STREAM_LOOK);
     looks.set_missed_tick_behavior(MissedTickBehavior::Delay);
     let now = Instant::now();
     let stream = Submissions {
         drained: context.draining.clone(),
-        trust_changes: context.trust.subscribe(),
         life: channel.follow_life(),
-        config: channel.config().ok_or(Kind::ChannelUnknown)?,
-        outs: channel.ended(),
-        rights: visible.rights,
+        live,
         context: context.into_inner(),
-        caller,
         channel,
         payload,
         comes,
@@ -133,12 +129,8 @@ enum Whose {
 /// A live stream.
 struct Submissions {
     context: Arc<PeerContext>,
-    caller: Caller,
+    live: LiveRights,
     channel: ChannelHandle,
-    config: Arc<ConfigRecord>,
-    /// Whose certificates the channel has ended, as it was judged last.
-    outs: Arc<[Mark]>,
-    rights: Rights,
     payload: Payload,
     comes: Form,
     goes: Form,
@@ -164,7 +156,6 @@ struct Submissions {
     begun: bool,
     ended: bool,
     drained: watch::Receiver<bool>,
-    trust_changes: watch::Receiver<u64>,
     life: watch::Receiver<LifeCycle>,
     _place: Place,
     memory: Place,
@@ -198,32 +189,9 @@ impl Submissions {
     }
 
     /// Whether this caller may still post, and read what became of what it posted.
-    fn judge(&mut self) -> Result<(), ApiError> {
-        self.caller.check(&self.context.trust)?;
-        match self.channel.state() {
-            LifeCycle::Halted { reason } => return Err(ApiError::halted(reason)),
-            LifeCycle::Closed => return Err(unavailable("the channel is closed")),
-            _ => {}
-        }
-        let Some(config) = self.channel.config() else { return Err(Kind::ChannelUnknown.into()) };
-        let ended = self.channel.ended();
-        if !Arc::ptr_eq(&config, &self.config) || !Arc::ptr_eq(&ended, &self.outs) {
-            self.rights = rights_on(&self.channel, &config.config, &self.caller);
-            (self.config, self.outs) = (config, ended);
-        }
-        match () {
-            () if self.rights.is_empty() => Err(Kind::ChannelUnknown.into()),
-            () if !may_post(self.rights) => Err(forbidden("write")),
-            () => Ok(()),
-        }
-    }
-
-    /// The same; who may not is told why.
     async fn judged(&mut self) -> Result<(), ApiError> {
-        match self.judge() {
-            Ok(()) => Ok(()),
-            Err(refusal) => Err(self.caller.why(&self.context.trust, refusal).await),
-        }
+        let allow = |rights| if may_post(rights) { Ok(()) } else { Err(forbidden("write")) };
+        self.live.again(allow).await.map(drop)
     }
 
     async fn advance(&mut self) -> Result<Option<Bytes>, ApiError> {
@@ -292,7 +260,7 @@ impl Submissions {
                 None => self.end_of_body(),
             },
             _ = self.drained.changed(), if self.fate.is_none() => {}
-            _ = self.trust_changes.changed() => {}
+            () = self.live.trust_changed() => {}
             _ = self.life.changed() => {}
             // They are in the pipeline and are committed once there is room: whoever sends them again finds them.
             trouble = self.channel.disk_trouble(), if waits_for_disk => return Err(ApiError::disk(trouble)),
@@ -414,7 +382,7 @@ impl Submissions {
             *counts.entry(answer.name()).or_default() += 1;
             match answer {
                 Answered::Committed(id, receipt) if long => out.extend(self.long_line(whose, id, receipt).await?),
-                answer if lines => out.extend(line(whose, answer, self.rights)),
+                answer if lines => out.extend(line(whose, answer, self.live.rights())),
                 answer => push_frame(&mut out, &[&codec::encode(&frame(whose, answer))]),
             }
         }
@@ -427,11 +395,11 @@ impl Submissions {
     /// What takes more than a moment to encode has its turn on the threads for that. By rights that still hold afterwards.
     async fn long_line(&mut self, whose: Whose, id: Hash, receipt: Arc<Receipt>) -> Result<Vec<u8>, ApiError> {
         loop {
-            let (rights, answer) = (self.rights, Answered::Committed(id, receipt.clone()));
+            let (rights, answer) = (self.live.rights(), Answered::Committed(id, receipt.clone()));
             let line = self.channel.encode(move || line(whose, answer, rights)).await;
             let line = line.map_err(super::reading::not_readable)?;
             self.judged().await?;
-            if self.rights == rights {
+            if self.live.rights() == rights {
                 return Ok(line);
             }
         }

@@ -2,7 +2,7 @@
 //! them later; and their offline proofs.
 
 use super::{
-    answer::{Pieces, Slices, Source, found, in_json, made, sent, streamed},
+    answer::{Pieces, Slices, Source, found, in_json, made, sent, sliced, streamed},
     body,
     media::{negotiated, preferred},
     parameters::Query,
@@ -123,8 +123,8 @@ async fn answered_with(
             Ok(())
         });
     }
-    let source = Source::Nothing(Arc::clone(&context.registry), caller.asker());
-    streamed(&context.into_inner(), caller, &visible.purse, source, response, outcomes).await
+    let source = Source::Nothing(context.into_inner(), caller.clone());
+    streamed(source, &visible.purse, response, outcomes).await
 }
 
 /// What the caller may do by now: the body may have come slowly.
@@ -345,8 +345,7 @@ pub(super) async fn proof(
     let id = hash(&id)?;
     let (reads_all, rights) = (visible.reads_all(), visible.rights);
     let proof = ProofSlices { id, later: query.later, reads_all, rights, found: None };
-    let source = Source::Channel(visible.channel);
-    streamed(&context.into_inner(), &caller, &visible.purse, source, in_json(), proof).await
+    sliced(&context, &caller, &visible, proof).await
 }
 
 #[cfg(test)]

@@ -27,6 +27,7 @@ mod progress;
 mod reasons;
 mod serve;
 mod session;
+mod state;
 mod status;
 mod tx;
 mod values;
@@ -163,6 +164,14 @@ Examples:
   $ chancery tx status 9b1deb4d3b7d4bad9bdd2b0d7b3dcb6d9b1deb4d3b7d4bad9bdd2b0d7b3dcb6d --channel trade"
     )]
     Tx(tx::Command),
+    /// Proofs of what a channel's state holds
+    #[command(
+        subcommand,
+        after_help = "\
+Example:
+  $ chancery state proof --balance coin --channel trade --out proof.json"
+    )]
+    State(state::Command),
     Watch(watch::Watch),
     Verify(verify::Verify),
     Backup(backup::Backup),
@@ -293,6 +302,7 @@ fn run(cli: Cli) -> Result<(), Failure> {
         Command::App(command) => with_session(&global, async |session| command.run(session).await),
         Command::Contract(command) => with_session(&global, async |session| command.run(session).await),
         Command::Tx(command) => with_session(&global, async |session| command.run(session).await),
+        Command::State(command) => with_session(&global, async |session| command.run(session).await),
         Command::Watch(command) => with_session(&global, async |session| command.run(session).await),
         Command::Status(command) => with_session(&global, async |session| command.run(session).await),
     }

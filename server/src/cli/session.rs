@@ -17,6 +17,7 @@ use client::seen::SeenHeaders;
 use ledger_classes::keys::{Address, SigningKey};
 use ledger_classes::primitives::amount::Decimal;
 use ledger_classes::primitives::hash::Hash;
+use serde::Serialize;
 use std::io::{self, IsTerminal as _};
 use std::path::{Path, PathBuf};
 use std::time::Duration;
@@ -248,6 +249,26 @@ impl Session {
         if let Err(error) = connection.keep_seen() {
             note(&format!("what was verified is not remembered: {}", in_full(&error)));
         }
+    }
+
+    /// Prints a proof, or writes it to a new file and tells what it proves.
+    pub(super) fn keep_proof<T: Serialize>(
+        &self,
+        proof: &impl Serialize,
+        proven: &T,
+        out: Option<&Path>,
+        text: impl Fn(&T) -> String,
+    ) -> Result<(), Failure> {
+        let Some(path) = out else { return Output { json: true }.show(proof, |_| String::new()) };
+        let fail = |error: io::Error| Failure::file(path, &error);
+        let bytes = serde_json::to_vec(proof).map_err(|error| fail(error.into()))?;
+        files::create_private(path, &bytes).map_err(|error| match error.kind() {
+            io::ErrorKind::AlreadyExists => {
+                Failure::usage(format!("{} is there already: name a new file", path.display()))
+            }
+            _ => fail(error),
+        })?;
+        self.output.show(proven, |proven| format!("{} written to {}\n", text(proven), path.display()))
     }
 
     /// The channel's id: the text itself if it is one, else what the name meant before, else what the peer says.

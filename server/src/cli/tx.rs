@@ -1,7 +1,6 @@
 //! `chancery tx`: transactions as such.
 
 use super::failure::Failure;
-use super::output::Output;
 use super::session::{OnChannel, Session, WaitFor, read_file};
 use clap::Subcommand;
 use client::api::JsonEnvelope;
@@ -113,22 +112,9 @@ impl Command {
                 if proven.id != id {
                     return Err(Failure::refused(format!("the peer proved another transaction, {}", proven.id)));
                 }
-                match out {
-                    None => Output { json: true }.show(&proof, |_| String::new()),
-                    Some(path) => {
-                        let fail = |error: std::io::Error| Failure::file(&path, &error);
-                        let text = serde_json::to_vec(&proof).map_err(|error| fail(error.into()))?;
-                        files::create_private(&path, &text).map_err(|error| match error.kind() {
-                            std::io::ErrorKind::AlreadyExists => {
-                                Failure::usage(format!("{} is there already: name a new file", path.display()))
-                            }
-                            _ => fail(error),
-                        })?;
-                        session.output.show(&proven, |proven| {
-                            format!("proof of {} in block {} written to {}\n", id, proven.height, path.display())
-                        })
-                    }
-                }
+                session.keep_proof(&proof, &proven, out.as_deref(), |proven| {
+                    format!("proof of {id} in block {}", proven.height)
+                })
             }
         }
     }

@@ -43,7 +43,7 @@ Examples:
   $ chancery verify --blocks trade
   $ chancery verify --backup /backup/peer-1")]
 pub(super) struct Verify {
-    /// Proof file, as `chancery tx proof` writes it. Of two, whether one history can hold both
+    /// Proof file, as `chancery tx proof` and `chancery state proof` write it. Of two, whether one history can hold both
     #[arg(long, value_name = "FILE")]
     proof: Vec<PathBuf>,
     /// The channel's id, from a source that you trust

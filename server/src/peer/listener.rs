@@ -38,24 +38,22 @@ use std::{
     task::{Context, Poll},
     time::Duration,
 };
+use tokio::sync::oneshot;
 use tokio_rustls::TlsAcceptor;
-
-/// Connections that a thread takes beyond its part of all places: whoever comes last is let in to the handshakes, where the
-/// oldest goes for it.
-const SPARE: usize = 16;
 
 /// What connections cause to be written.
 static LINES: Seldom = Seldom::new();
 
-/// Serves HTTPS on a bound socket with so many threads.
+/// Serves HTTPS on a bound socket with so many threads, each of which takes `spare` sockets beyond its part of all places.
 pub(crate) fn serve(
     socket: TcpListener,
     tls: ServerConfig,
     context: &web::Data<PeerContext>,
     threads: usize,
+    spare: usize,
 ) -> io::Result<Server> {
     let limits = context.limits.clone();
-    let each = (context.places.connections.total() + context.handshakes.most()).div_ceil(threads) + SPARE;
+    let each = (context.places.connections.total() + context.handshakes.most()).div_ceil(threads) + spare;
     let acceptor = TlsAcceptor::from(Arc::new(tls));
     let aside = context.tasks.aside("handshake", threads, HANDSHAKES_NICE)?;
     let builder = ServerBuilder::new()
@@ -107,18 +105,28 @@ where
         let address = tcp.peer_addr().ok();
         let mut waiting = self.context.handshakes.come(address);
         let head = Duration::from_millis(self.context.limits.header_timeout_ms);
-        let handshake = tokio::time::timeout(head, self.handshake(tcp).boxed_local());
+        let (stays, goes) = oneshot::channel::<()>();
+        let mut handshake = self.handshake(tcp, goes).boxed_local();
         let (app, context, drains) = (Rc::clone(&self.app), self.context.clone(), self.drains.clone());
         let from = address.map_or_else(|| "?".to_owned(), |address| address.to_string());
         async move {
-            // Whoever fails here learns it from TLS.
-            let (secure, certificate) = tokio::select! {
-                done = handshake => {
-                    let done = done.map_err(|_| late(&from, &context.metrics))?;
-                    done.map_err(|error| refused(&from, &context.metrics, &error))?
+            let in_time = tokio::time::timeout(head, async {
+                tokio::select! {
+                    done = &mut handshake => done,
+                    () = waiting.goes() => None,
                 }
-                () = waiting.goes() => {
-                    tracing::debug!(from, "a handshake gave way to others");
+            });
+            let (secure, certificate) = match in_time.await {
+                // Whoever fails here learns it from TLS.
+                Ok(Some(done)) => done.map_err(|error| refused(&from, &context.metrics, &error))?,
+                ended => {
+                    match ended {
+                        Ok(_) => tracing::debug!(from, "a handshake gave way to others"),
+                        Err(_) => late(&from, &context.metrics),
+                    }
+                    // Its socket is open until the thread that has it lets it go: it counts until then.
+                    drop(stays);
+                    handshake.await;
                     return Err(());
                 }
             };
@@ -169,20 +177,23 @@ where
 }
 
 impl<A> Listening<A> {
-    /// The handshake, and what is to be known of the certificate that it shows.
+    /// The handshake, and what is to be known of the certificate that it shows; nothing if it has to go before. Then the
+    /// socket is closed.
     fn handshake(
         &self,
         tcp: TcpStream,
-    ) -> impl Future<Output = io::Result<(Tls, Option<Arc<LiveCertificate>>)>> + use<A> {
+        goes: oneshot::Receiver<()>,
+    ) -> impl Future<Output = Option<io::Result<(Tls, Option<Arc<LiveCertificate>>)>>> + use<A> {
         let (acceptor, aside, trust) = (self.acceptor.clone(), self.aside.clone(), Arc::clone(&self.context.trust));
         async move {
-            let done = aside.run(async move {
+            let work = async move {
                 let accepted = acceptor.accept_with(tcp, |session| session.set_buffer_limit(Some(TLS_BUFFER_BYTES)));
                 let secure = Box::new(accepted.await?);
                 let certificate = certificate(&secure, &trust);
                 Ok((secure, certificate))
-            });
-            done.await
+            };
+            // Nothing is ever sent: the sender goes.
+            aside.run_until(work, async { drop(goes.await) }).await
         }
     }
 }

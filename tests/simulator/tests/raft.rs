@@ -382,7 +382,7 @@ impl Engine {
             && self.unsealed.remove(&height)
         {
             let signatures = signed.into_iter().map(|(_, signed)| signed).collect();
-            let seal = Sealing::Given(Seal::Quorum { place, signatures });
+            let seal = Sealing::Signed(Seal::Quorum { place, signatures });
             effects.push(OrderingEffect::Seal { height, seal });
         }
     }

@@ -16,6 +16,7 @@ use ledger_classes::primitives::json::from_slice;
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 use serde_json::Value;
+use std::io::ErrorKind;
 use std::time::{Duration, Instant};
 
 /// Bytes of a page, and room for the one item that may be larger.
@@ -156,6 +157,38 @@ async fn large_answers_come_piece_by_piece_in_the_form_of_small_ones() {
         assert_eq!((proof.later.is_some(), &proof.trust), (later.is_some(), &trust));
         proof.verify(Some(id)).expect("it proves");
     }
+    peer.drain();
+}
+
+/// What a long answer was begun under was not asked again: whoever lost its rights was sent the rest of it.
+#[tokio::test]
+async fn who_loses_a_right_gets_no_more_of_a_long_answer() {
+    let (consortium, peer, connection) = with_records(&[], 160).await;
+    let admin = consortium.admin();
+    peer.run(&admin, &["key", "new"]);
+    peer.run(&admin, &["participant", "admit", "--channel", "main"]);
+    let tip = connection.channel("main").await.expect("public").height;
+    let mut wire = tls(&consortium, &peer);
+    let path = |height: u64| format!("/v1/channels/main/blocks/{height}");
+    let blocks = (1..=tip).map(|height| (asked(&mut wire, &path(height)).1.len(), height));
+    let (whole, height) = blocks.max().expect("some");
+    assert!(whole > 4 * PAGE_BYTES, "the largest block has {whole} bytes");
+    // It reads nothing for now.
+    wire.send(&get(&path(height)));
+    assert_eq!(wire.head().status, 200);
+    peer.run(&admin, &["channel", "update", "main", "--public-read", "false"]);
+    let (mut bytes, mut piece) = (0, vec![0; 64 * 1024]);
+    loop {
+        match std::io::Read::read(&mut wire.stream, &mut piece) {
+            Ok(0) => break,
+            Ok(read) => bytes += read,
+            Err(error) if [ErrorKind::WouldBlock, ErrorKind::TimedOut].contains(&error.kind()) => {
+                panic!("{bytes} of {whole} bytes came, and it is not cut off");
+            }
+            Err(_) => break,
+        }
+    }
+    assert!(bytes < whole, "{bytes} of {whole}");
     peer.drain();
 }
 

@@ -13,8 +13,10 @@ use client::submit::Wait;
 use ledger_classes::action::{Action, assets, channel, contracts};
 use ledger_classes::primitives::hash::Hash;
 use ledger_classes::primitives::identity::Identity;
+use ledger_classes::primitives::json::from_slice;
 use ledger_classes::state::keyspace;
 use pki::RevocationReason;
+use serde_json::Value;
 use std::path::Path;
 
 fn revoke(consortium: &Consortium, who: &str) {
@@ -173,6 +175,66 @@ async fn proofs_of_the_state_are_for_who_reads_all_that_stands_beside() {
             assert!(if may { answer.is_ok() } else { refused }, "{key:?}: {answer:?}");
         }
     }
+}
+
+/// Only a program could ask for a proof of the state.
+#[tokio::test]
+async fn a_proof_of_the_state_is_kept_and_checked_offline_and_nothing_is_kept_for_who_may_not_read() {
+    let consortium = Consortium::closed(&[]);
+    let [ann, eve] = ["ann", "eve"].map(|name| consortium.profile("bank", "client", name));
+    let peer = consortium.serve();
+    let grant = |who: &str, rights: &str| format!("spiffe://test.example/bank/client/{who}={rights}");
+    let (of_ann, of_eve) = (grant("ann", "read:assets"), grant("eve", "read:apps"));
+    let create = ["channel", "create", "trade", "--org", "bank", "--grant", "bank=admin", "--open-submit"];
+    let made = peer.run(&consortium.admin(), &[&create[..], &["--grant", &of_ann, "--grant", &of_eve]].concat());
+    let id = made["id"].as_str().expect("an id").parse().expect("hex");
+    let admin = peer.connect(&consortium.admin());
+    assert_eq!(posted(&admin, "trade", id, 1, vec![define("usd"), mint("usd", 1, 777)]).await, "done");
+    let (has, has_none) = (address(1).to_string(), address(2).to_string());
+    let ran = |words: &[&str]| {
+        let output = try_run(words);
+        let document = from_slice::<Value>(&output.stdout).unwrap_or_default();
+        (output.status.code(), document)
+    };
+    let fetch = |profile: &Path, what: &[&str], out: &Path| {
+        let words = ["--profile", text(profile), "--peer", &peer.url, "state", "proof", "--channel", "trade"];
+        ran(&[&words[..], what, &["--out", text(out)]].concat())
+    };
+    let check = |file: &Path| ran(&["verify", "--proof", text(file), "--channel-id", &id.to_string()]);
+    let asset = hex::encode(keyspace::asset("usd"));
+    let all: [(&str, &[&str], bool); 4] = [
+        ("has", &["--balance", "usd", "--of", &has], true),
+        ("has-none", &["--balance", "usd", "--of", &has_none], false),
+        ("asset", &[&asset], true),
+        ("no-asset", &["--balance", "eur", "--of", &has], false),
+    ];
+    for (name, what, there) in all {
+        let file = consortium.path(&format!("{name}.json"));
+        let (code, told) = fetch(&ann, what, &file);
+        assert_eq!(
+            (code, told["value"].is_string(), &told["channel"]),
+            (Some(0), there, &made["id"]),
+            "{name}: {told}"
+        );
+        let (code, checked) = check(&file);
+        assert_eq!((code, &checked["value"], &checked["key"]), (Some(0), &told["value"], &told["key"]), "{name}");
+        assert_eq!(fetch(&ann, what, &file).0, Some(2), "a file that is there is not written over");
+        // Whoever may not read the class learns neither the value nor whether there is one.
+        let file = consortium.path(&format!("{name}-of-eve.json"));
+        let (code, refused) = fetch(&eve, what, &file);
+        let said = refused["error"]["message"].as_str().unwrap_or_default().to_owned();
+        assert!(code == Some(1) && said.contains("read:assets") && !file.exists(), "{name}: {refused}");
+    }
+    // What proves a value proves no other one.
+    let file = consortium.path("has.json");
+    let proof = std::fs::read_to_string(&file).expect("readable");
+    let value = check(&file).1["value"].as_str().expect("a value").to_owned();
+    let other = value.replacen("0903", "0904", 1);
+    assert!(value != other && proof.contains(&value), "777 is 0x309: {value}");
+    let forged = consortium.path("forged.json");
+    std::fs::write(&forged, proof.replace(&value, &other)).expect("writable");
+    assert_eq!(check(&forged).0, Some(1));
+    assert_eq!(fetch(&ann, &["--balance", "No Asset"], &consortium.path("x.json")).0, Some(2));
 }
 
 /// `asset.transfer` was refused, and the same money went by `buy_now`.

@@ -17,7 +17,7 @@ use std::fs::{self, File};
 use std::io::Write as _;
 use std::path::Path;
 use std::process::{Command, Stdio};
-use std::time::Instant;
+use std::time::{Duration, Instant};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::task::JoinSet;
 
@@ -283,6 +283,41 @@ async fn a_revoked_certificate_ends_its_stream_in_the_middle_and_no_other() {
 }
 
 #[tokio::test]
+async fn a_stream_ends_when_its_caller_may_not_write_any_more_whatever_else_it_may() {
+    let consortium = Consortium::new();
+    let admin = consortium.admin();
+    let peer = consortium.serve();
+    let who = |name: &str, rights: &str| format!("spiffe://test.example/bank/client/{name}={rights}");
+    let create = ["channel", "create", "notes", "--org", "bank", "--approvals", "any"];
+    let own = "spiffe://test.example/bank/admin/admin=member,admin";
+    let grants = [own, &who("ann", "read:logs,write:logs"), &who("bob", "write:logs"), &who("eve", "write:logs")];
+    let grants: Vec<&str> = grants.into_iter().flat_map(|grant| ["--grant", grant]).collect();
+    let made = peer.run(&admin, &[&create[..], &grants].concat());
+    let id = made["id"].as_str().expect("an id").parse().expect("hex");
+    peer.run(&admin, &["key", "new"]);
+    peer.run(&admin, &["participant", "admit", "--channel", "notes"]);
+    let mut streams = ["ann", "bob", "eve"].map(|name| {
+        let profile = consortium.profile("bank", "client", name);
+        Lines::begun(&peer, Some(&profile), "notes")
+    });
+    let item = |number| line(number, &signed(id, 1, vec![append("notes", "x")]));
+    for stream in &mut streams {
+        stream.send(&item(1));
+        assert_eq!(problem(&stream.outcomes(1)[&1]), "not-a-participant");
+    }
+    let [ann, bob, eve] = &mut streams;
+    for (name, stream, why) in [("ann", ann, "forbidden"), ("bob", bob, "channel-unknown")] {
+        peer.run(&admin, &["channel", "deny", "notes", &who(name, "write:logs")]);
+        let last = stream.next().expect("a reason");
+        assert_eq!(problem(&last), why, "{name}: {last}");
+        assert_eq!(stream.next(), None);
+    }
+    // Nobody else's.
+    eve.send(&item(2));
+    assert_eq!(problem(&eve.outcomes(1)[&2]), "not-a-participant");
+}
+
+#[tokio::test]
 async fn a_peer_that_drains_tells_the_outcomes_of_what_it_has_taken() {
     let shim = Shim::new();
     let consortium = Consortium::new();
@@ -394,7 +429,10 @@ async fn a_stream_on_which_nothing_comes_ends_without_a_problem() {
 /// Passes connections on until they are cut.
 struct Relay {
     url: String,
+    /// Ends the connections that there are.
     cut: tokio::sync::broadcast::Sender<()>,
+    /// Of the connection with this number nothing that the peer says is passed on any more.
+    mute: tokio::sync::broadcast::Sender<usize>,
     _all: JoinSet<()>,
 }
 
@@ -402,29 +440,38 @@ impl Relay {
     async fn before(peer: &Peer) -> Self {
         let listener = TcpListener::bind("127.0.0.1:0").await.expect("a port");
         let url = format!("https://{}", listener.local_addr().expect("bound"));
-        let (cut, _) = tokio::sync::broadcast::channel(1);
-        let (address, cuts) = (peer.url.trim_start_matches("https://").to_owned(), cut.clone());
+        let ((cut, _), (mute, _)) = (tokio::sync::broadcast::channel(1), tokio::sync::broadcast::channel(1));
+        let address = peer.url.trim_start_matches("https://").to_owned();
+        let (cuts, mutes) = (cut.clone(), mute.clone());
         let mut all = JoinSet::new();
         all.spawn(async move {
             let mut passing = JoinSet::new();
-            while let Ok((mut one, _)) = listener.accept().await {
-                let (address, mut cut) = (address.clone(), cuts.subscribe());
+            for number in 1.. {
+                let Ok((mut one, _)) = listener.accept().await else { return };
+                let (address, mut cut, mut mute) = (address.clone(), cuts.subscribe(), mutes.subscribe());
                 passing.spawn(async move {
                     let Ok(mut two) = TcpStream::connect(address).await else { return };
+                    let muted = async { while mute.recv().await.is_ok_and(|muted| muted != number) {} };
                     tokio::select! {
-                        _ = tokio::io::copy_bidirectional(&mut one, &mut two) => {}
+                        _ = tokio::io::copy_bidirectional(&mut one, &mut two) => return,
+                        _ = cut.recv() => return,
+                        () = muted => {}
+                    }
+                    let (mut said, mut passed) = (one.split().0, two.split().1);
+                    tokio::select! {
+                        _ = tokio::io::copy(&mut said, &mut passed) => {}
                         _ = cut.recv() => {}
                     }
                 });
             }
         });
-        Self { url, cut, _all: all }
+        Self { url, cut, mute, _all: all }
     }
 
-    fn connection(&self, profile: &Path) -> Connection {
+    fn connection(&self, profile: &Path, options: Options) -> Connection {
         let mut profile = Profile::open(profile).expect("a profile");
         profile.peer = self.url.parse().expect("a URL");
-        Connection::open(&profile, Options::default()).expect("usable")
+        Connection::open(&profile, options).expect("usable")
     }
 }
 
@@ -439,7 +486,7 @@ async fn the_sdk_posts_singles_by_one_stream_and_gets_over_its_cut() {
     let consortium = Consortium::new();
     let peer = Peer::start(&consortium.dir(), &[METRICS]);
     let relay = Relay::before(&peer).await;
-    let connection = relay.connection(&consortium.admin());
+    let connection = relay.connection(&consortium.admin(), Options::default());
     let envelopes = many(main_of(&connection).await, 300);
     let mut places = BTreeSet::new();
     for (part, envelopes) in envelopes.chunks(100).enumerate() {
@@ -470,6 +517,38 @@ async fn the_sdk_posts_singles_by_one_stream_and_gets_over_its_cut() {
     assert!(["2", "3", "4"].contains(&streams.as_str()), "{streams} streams");
     let plain = plain_requests(&peer);
     assert!(plain <= 10, "{plain} plain requests: who is alone needs no stream");
+}
+
+/// A stream that said nothing any more took every transaction for half a minute, each of which failed for its time.
+#[tokio::test]
+async fn a_stream_that_says_nothing_is_given_up_and_the_next_try_has_another() {
+    let consortium = Consortium::new();
+    let peer = Peer::start(&consortium.dir(), &[METRICS]);
+    let relay = Relay::before(&peer).await;
+    let connection =
+        relay.connection(&consortium.admin(), Options { timeout: Duration::from_secs(5), ..Options::default() });
+    let envelopes = many(main_of(&connection).await, 5);
+    let post = async |envelope: &Envelope| connection.submit("main", envelope, Wait::Committed).await;
+    let streams = || {
+        let route = "route=\"/v1/channels/{channel}/submissions\"";
+        peer.metric(&format!("chancery_requests_total{{method=\"POST\",{route},status=\"200\"}}"))
+    };
+    let both = async |envelopes: &[Envelope]| tokio::join!(post(&envelopes[0]), post(&envelopes[1]));
+    let (one, other) = both(&envelopes[..2]).await;
+    assert!(one.is_ok() && other.is_ok(), "{one:?}, {other:?}");
+    assert_eq!(streams(), "1");
+    // One goes by a request of its own, on the first connection; the other opened a stream.
+    relay.mute.send(2).expect("there are connections");
+    let late = post(&envelopes[2]).await;
+    assert!(matches!(&late, Err(SubmitError::Request(RequestError::Late { .. }))), "{late:?}");
+    // The peer has it, and has said so to nobody: whoever posts it again is told of its one outcome.
+    let told = post(&envelopes[2]).await.expect("by a plain request");
+    assert_eq!((told.id, told.status), (Some(envelopes[2].id()), SubmissionStatus::Committed));
+    let (one, other) = both(&envelopes[3..5]).await;
+    assert!(one.is_ok() && other.is_ok(), "{one:?}, {other:?}");
+    assert_eq!(streams(), "2");
+    let records = peer.run(&consortium.admin(), &["log", "list", "--topic", "tests.stream", "--channel", "main"]);
+    assert_eq!(records["items"].as_array().expect("a page").len(), 5, "none twice");
 }
 
 /// One transaction above the size of all refused those of others, who posted over clones of its connection.

@@ -5,7 +5,7 @@ use crate::wait;
 use client::api::BatchResult;
 use client::connection::Connection;
 use client::submit::Wait;
-use client::subscribe::{Cursor, Delivery, Filter, Start, SubscribeError};
+use client::subscribe::{Cursor, Delivery, Filter, Start, SubscribeError, Subscription};
 use client::verify::EventVerifier;
 use ledger_classes::action::Action;
 use ledger_classes::formats::event::Event;
@@ -355,6 +355,57 @@ async fn a_reader_whose_rights_shrank_goes_on_with_the_next_event_that_it_may_se
         let begun = limited.subscribe("mixed", from(Start::After(seen.cursor))).begun().await;
         assert_eq!(begun.map_err(|error| error.to_string()), Ok(seen.cursor));
     }
+}
+
+#[tokio::test]
+async fn a_live_subscription_goes_on_with_what_is_left_of_its_readers_rights_and_ends_with_the_last() {
+    let consortium = Consortium::new();
+    consortium.organization("dealer");
+    let (admin, reader) = (consortium.admin(), consortium.profile("dealer", "client", "ann"));
+    let peer = consortium.serve();
+    let create = ["channel", "create", "mixed", "--org", "bank", "--org", "dealer", "--approvals", "any"];
+    let grants = ["--grant", "bank=member,admin", "--grant", "dealer=read:assets,read:logs"];
+    peer.run(&admin, &[&create[..], &grants].concat());
+    peer.run(&admin, &["key", "new"]);
+    peer.run(&admin, &["participant", "admit", "--channel", "mixed"]);
+    let define =
+        |asset: &str| drop(peer.run(&admin, &["asset", "define", asset, "--title", "A", "--channel", "mixed"]));
+    let append = |body: &str| drop(peer.run(&admin, &["log", "append", "steps", "--body", body, "--channel", "mixed"]));
+    let deny = |right: &str| drop(peer.run(&admin, &["channel", "deny", "mixed", &format!("dealer={right}")]));
+    let limited = peer.connect_once(&reader);
+    let from = |class| Filter { start: Start::Height(0), class, ..Filter::default() };
+    let mut all = limited.subscribe("mixed", from(None));
+    let mut assets = limited.subscribe("mixed", from(Some(Class::Assets)));
+    let until = async |subscription: &mut Subscription, text: &str| {
+        let mut classes = Vec::new();
+        loop {
+            let next = tokio::time::timeout(wait::PATIENCE, subscription.next()).await.expect("in time");
+            let event = next.expect("goes on").expect("an event").event;
+            classes.push(event.class);
+            if serde_json::to_string(&event.data).expect("serializes").contains(text) {
+                return classes;
+            }
+        }
+    };
+    let ended = async |subscription: &mut Subscription| match tokio::time::timeout(wait::PATIENCE, subscription.next())
+        .await
+        .expect("in time")
+    {
+        Some(Err(SubscribeError::Problem(problem))) => problem.name().to_owned(),
+        other => panic!("{other:?}"),
+    };
+    define("first");
+    assert_eq!(until(&mut assets, "first").await, [Class::Assets]);
+    assert!(until(&mut all, "first").await.contains(&Class::Assets));
+    deny("read:assets");
+    // Who asked for it by name is told; who asked for all that it may read goes on with the rest.
+    assert_eq!(ended(&mut assets).await, "forbidden");
+    define("second");
+    append("third");
+    let seen = until(&mut all, "third").await;
+    assert!(seen.iter().all(|class| *class == Class::Logs), "{seen:?}");
+    deny("read:logs");
+    assert_eq!(ended(&mut all).await, "channel-unknown");
 }
 
 /// A channel on which nothing happens by itself, as on `main` the peer records its acts.

@@ -37,8 +37,8 @@ impl Expiry {
     pub(super) fn due(&mut self, decided: Time, now: Time) -> Option<Time> {
         // The clock was set back.
         self.looked = self.looked.min(now);
-        let over = decided.max(now.minus_millis(EXPIRED_KEPT_MS));
-        (self.ends < over && now.millis_since(self.looked) >= EXPIRED_SWEEP_MS).then_some(over)
+        let limit = decided.max(now.minus_millis(EXPIRED_KEPT_MS));
+        (self.ends < limit && now.millis_since(self.looked) >= EXPIRED_SWEEP_MS).then_some(limit)
     }
 
     /// It was looked, and of those that stay none is over earlier.

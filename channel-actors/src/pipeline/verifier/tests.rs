@@ -513,7 +513,7 @@ fn what_is_over_is_refused_for_ever_only_where_no_block_that_is_not_here_can_hav
         screen_by(&bench, Screening { decided, ..screening(&bench, VERIFY_SLICE) }, vec![one]);
         let expected = match certain {
             true => TransactionError::Expired(until).into(),
-            false => SubmitRefusal::Undecided,
+            false => SubmitRefusal::OutcomeUnknown,
         };
         let Some(SubmitResult::Refused { refusal, .. }) = answer(&mut waiting) else { panic!("it is refused") };
         assert_eq!(refusal, expected);

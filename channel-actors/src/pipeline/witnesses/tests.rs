@@ -156,7 +156,8 @@ fn only_a_good_signature_of_one_that_orders_counts() {
     peers.verified(0, all, NOW);
     let batch = peers.peers[0].open[0].batch.clone();
     let of = |number: u8| key(number).public().address();
-    let vouches = |batch: &Batch, signed: SealSignature| Said::Vouches { batch: batch.clone(), signed }.encode();
+    let vouches =
+        |batch: &Batch, signed: SealSignature| WitnessMessage::Vouches { batch: batch.clone(), signed }.encode();
     let good = batch.witness(&key(2), &CHANNEL);
     let other = Batch { number: 1, ..batch.clone() };
     let mut wrong = good.clone();
@@ -177,7 +178,7 @@ fn only_a_good_signature_of_one_that_orders_counts() {
     peers.perform(0, effects, NOW);
     assert_eq!(peers.passed[0].len(), 2);
     // Nobody is asked in another's name.
-    let asks = Said::Asks { batch, envelopes: vec![vec![]; 2] }.encode();
+    let asks = WitnessMessage::Asks { batch, envelopes: vec![vec![]; 2] }.encode();
     assert!(peers.peers[1].message(of(3), &asks, NOW).is_empty());
 }
 
@@ -267,7 +268,7 @@ fn of_what_one_peer_asks_little_is_verified_at_a_time_and_nothing_twice() {
     let asks = |origin: u8, number: u64| {
         let all = transactions(number..number + 1);
         let envelopes = all.iter().map(|one| one.envelope().to_vec()).collect();
-        Said::Asks { batch: Batch::of(of(origin), number, &[all[0].leaf()]), envelopes }.encode()
+        WitnessMessage::Asks { batch: Batch::of(of(origin), number, &[all[0].leaf()]), envelopes }.encode()
     };
     let ask =
         |peers: &mut Peers, origin: u8, number: u64| peers.peers[1].message(of(origin), &asks(origin, number), NOW);

@@ -63,11 +63,68 @@ impl Aside {
     }
 }
 
+impl Aside {
+    /// The same, until `ends`. What is returned resolves once all that the work held is gone, which a thread that has much
+    /// to do comes to later: whoever counts what there is counts until then. Not so if it is dropped.
+    pub async fn run_until<T: Send + 'static>(
+        &self,
+        work: impl Future<Output = T> + Send + 'static,
+        ends: impl Future<Output = ()> + Send + 'static,
+    ) -> Option<T> {
+        let until = async move {
+            tokio::select! {
+                done = work => Some(done),
+                () = ends => None,
+            }
+        };
+        self.run(until).await
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
+    use std::pin::Pin;
+    use std::task::{Context, Waker};
     use std::time::Duration;
     use tokio::sync::oneshot;
+
+    /// Handshakes that had given way to others kept their sockets until a thread came to them, and nobody counted those.
+    #[actix::test]
+    async fn what_has_ended_is_told_of_when_what_it_held_is_gone() {
+        let tasks = Tasks::default();
+        let aside = tasks.aside("aside", 1, 10).expect("a thread");
+        let ((held, mut gone), (end, ends)) = (oneshot::channel::<()>(), oneshot::channel::<()>());
+        let work = async move {
+            let _held = held;
+            std::future::pending::<()>().await;
+        };
+        fn waits_on<F: Future>(future: Pin<&mut F>) -> bool {
+            future.poll(&mut Context::from_waker(Waker::noop())).is_pending()
+        }
+        let mut waits = Box::pin(aside.run_until(work, async { drop(ends.await) }));
+        assert!(waits_on(waits.as_mut()));
+        // The thread is at something else.
+        let ((begun, begins), (go_on, goes_on)) = (oneshot::channel(), std::sync::mpsc::channel::<()>());
+        let busy = aside.run(async move {
+            let _ = begun.send(());
+            goes_on.recv()
+        });
+        let both = async {
+            let others = async {
+                begins.await.expect("it begins");
+                drop(end);
+                assert!(waits_on(waits.as_mut()), "it is not gone yet");
+                assert_eq!(gone.try_recv(), Err(oneshot::error::TryRecvError::Empty));
+                go_on.send(()).expect("it waits");
+                assert_eq!(waits.await, None);
+                assert_eq!(gone.try_recv(), Err(oneshot::error::TryRecvError::Closed));
+            };
+            let (busy, ()) = tokio::join!(busy, others);
+            busy.expect("it was sent");
+        };
+        tokio::time::timeout(Duration::from_secs(60), both).await.expect("in time");
+    }
 
     #[actix::test]
     async fn work_aside_runs_on_its_threads_and_ends_where_nobody_waits_for_it_any_more() {

@@ -89,7 +89,7 @@ impl Several<'_> {
                         self.knows((out.client, out.number), None)?;
                     }
                     // While blocks come one will tell.
-                    SubmitResult::Refused { refusal: SubmitRefusal::Undecided, .. } => {
+                    SubmitResult::Refused { refusal: SubmitRefusal::OutcomeUnknown, .. } => {
                         let which = (out.client, out.number);
                         if self.whole && !self.known.contains_key(&which) {
                             self.undecided.insert(which);

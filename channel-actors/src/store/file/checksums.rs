@@ -119,7 +119,7 @@ const fn bytes_of_pages(length: u64) -> u64 {
 
 /// A backend whose pages have checksums.
 #[derive(Debug)]
-struct Summed {
+struct Checksummed {
     backend: Backend,
     inner: Mutex<ChecksumsInner>,
 }
@@ -182,10 +182,10 @@ fn open_with(backend: Backend, found_wrong: fn(io::Error) -> io::Result<Mark>) -
     };
     let first_is_sure = matches!(mark, Mark::Closed(_));
     let inner = ChecksumsInner { mark, first, first_is_sure, fresh: BTreeMap::new(), changes: 0, synced: 0 };
-    Ok(Box::new(Summed { backend, inner: Mutex::new(inner) }))
+    Ok(Box::new(Checksummed { backend, inner: Mutex::new(inner) }))
 }
 
-impl Summed {
+impl Checksummed {
     /// Not held while the disk works, but at the first change and at the end. Nothing is left half done where it could
     /// panic.
     fn lock(&self) -> MutexGuard<'_, ChecksumsInner> {
@@ -293,7 +293,7 @@ fn whole(offset: u64, length: usize) -> (u64, Range<usize>) {
     (page, begin..begin + (length - begin) / PAGE * PAGE)
 }
 
-impl StorageBackend for Summed {
+impl StorageBackend for Checksummed {
     fn len(&self) -> io::Result<u64> {
         self.backend.len().map(bytes_of_pages)
     }

@@ -1,7 +1,9 @@
 //! A deserializer that gives a structure nothing but an object.
 
 use serde::Deserializer;
-use serde::de::{DeserializeSeed, EnumAccess, Error, IntoDeserializer, MapAccess, SeqAccess, VariantAccess, Visitor};
+use serde::de::{
+    DeserializeSeed, EnumAccess, Error, IntoDeserializer, MapAccess, SeqAccess, Unexpected, VariantAccess, Visitor,
+};
 use std::fmt;
 
 /// Reads as the deserializer inside does, and refuses an array where a structure is expected.
@@ -127,9 +129,13 @@ struct Object<V>(V);
 impl<'de, V: Visitor<'de>> Visitor<'de> for Object<V> {
     type Value = V::Value;
 
+    /// The visitor inside would name the type of ours that is read.
     fn expecting(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
-        self.0.expecting(formatter)?;
-        formatter.write_str(" as an object")
+        formatter.write_str("an object")
+    }
+
+    fn visit_seq<A: SeqAccess<'de>>(self, _: A) -> Result<V::Value, A::Error> {
+        Err(A::Error::invalid_type(Unexpected::Other("array"), &self))
     }
 
     fn visit_map<A: MapAccess<'de>>(self, map: A) -> Result<V::Value, A::Error> {
@@ -144,7 +150,11 @@ impl<'de, V: Visitor<'de>> Visitor<'de> for Choice<V> {
     type Value = V::Value;
 
     fn expecting(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
-        self.0.expecting(formatter)
+        formatter.write_str("a word, or an object with one key")
+    }
+
+    fn visit_seq<A: SeqAccess<'de>>(self, _: A) -> Result<V::Value, A::Error> {
+        Err(A::Error::invalid_type(Unexpected::Other("array"), &self))
     }
 
     fn visit_str<E: Error>(self, word: &str) -> Result<V::Value, E> {
@@ -258,6 +268,6 @@ impl<'de, V: Visitor<'de>> DeserializeSeed<'de> for Struct<V> {
     type Value = V::Value;
 
     fn deserialize<D: Deserializer<'de>>(self, deserializer: D) -> Result<V::Value, D::Error> {
-        deserializer.deserialize_map(Object(self.0))
+        deserializer.deserialize_any(Object(self.0))
     }
 }

@@ -71,6 +71,30 @@ fn a_structure_is_an_object_at_every_depth() {
     check::<Point>(&[], &[r#"{"x":1,"x":1}"#, r#"{"x":1,"z":1}"#]);
 }
 
+/// Whoever posted a list of transactions was told of `struct JsonEnvelope`.
+#[test]
+fn no_type_of_the_program_is_named_to_who_sends_something_else() {
+    fn told<T: DeserializeOwned + Debug>(text: &str) -> String {
+        let error = from_str::<T>(text).expect_err(text).to_string();
+        error.split(" at line").next().unwrap_or_default().to_owned()
+    }
+    let object = |what: &str| format!("invalid type: {what}, expected an object");
+    let word = |what: &str| format!("invalid type: {what}, expected a word, or an object with one key");
+    for (told, expected) in [
+        (told::<Point>("[]"), object("array")),
+        (told::<Point>("7"), object("integer `7`")),
+        (told::<Vec<Point>>("[null]"), object("null")),
+        (told::<Shape>("[]"), word("array")),
+        (told::<Shape>("true"), word("boolean `true`")),
+        (told::<Shape>(r#"{"circle":[]}"#), object("array")),
+        (told::<Shape>(r#"{"circle":1}"#), object("integer `1`")),
+        (told::<Move>("[]"), "invalid type: sequence, expected an object with `move`".into()),
+        (told::<Move>(r#"{"move":"turn","at":1}"#), object("integer `1`")),
+    ] {
+        assert_eq!(told, expected);
+    }
+}
+
 #[test]
 fn a_variant_is_a_word_or_an_object_with_one_key() {
     let point = |x| Point { x, y: None };

@@ -2,7 +2,7 @@
 //! with what was set since.
 
 use super::bucket::{Bucket, Entry, Set, parts};
-use super::marks::Marks;
+use super::on_disk::OnDisk;
 use super::page::{BUCKET_KEYS, Below, Page, Pages, Place, STRIDE};
 use super::{EMPTY, PART_BITS, joined};
 use crate::primitives::hash::Hash;
@@ -39,7 +39,7 @@ pub(super) enum Tree {
 pub(super) struct Few {
     pub(super) bucket: Bucket,
     hash: Hash,
-    marks: Marks,
+    on_disk: OnDisk,
     /// The keys that were set since there was a page of it, as bits by their number; `None` if there is none, or other
     /// keys came or went.
     touched: Option<u32>,
@@ -51,7 +51,7 @@ pub(super) struct Late {
     keys: u64,
     /// What the page may lack: that may also be of later on, but not of later than this.
     sets: Vec<Set>,
-    marks: Marks,
+    on_disk: OnDisk,
 }
 
 #[derive(Clone, Debug)]
@@ -66,7 +66,7 @@ pub(super) struct Many {
     bytes: u64,
     /// Those of it that no page takes over.
     bytes_needed: u64,
-    marks: Marks,
+    on_disk: OnDisk,
 }
 
 impl Many {
@@ -93,13 +93,13 @@ impl Many {
             self.bytes = self.left.bytes() + self.right.bytes();
             self.bytes_needed = self.left.bytes_needed() + self.right.bytes_needed();
             self.hash = joined(place.bits(), self.left.hash(), self.right.hash());
-            self.marks = self.marks.after();
+            self.on_disk = self.on_disk.after();
             return None;
         }
         let mut entries = Vec::with_capacity(BUCKET_KEYS);
         self.left.collect(&mut entries);
         self.right.collect(&mut entries);
-        Some(Tree::few(Bucket::of(&entries), Marks::other(), None))
+        Some(Tree::few(Bucket::of(&entries), OnDisk::other(), None))
     }
 }
 
@@ -145,26 +145,26 @@ impl Tree {
     /// Bytes of memory that it has without what pages have, about.
     pub(super) fn bytes_needed(&self) -> u64 {
         match self {
-            Self::Few(few) if few.marks.is_saved() => 0,
+            Self::Few(few) if few.on_disk.is_saved() => 0,
             Self::Few(few) => few.late().map_or(self.bytes(), |touched| Late::bytes(touched.count_ones() as usize)),
-            Self::Late(late) if late.marks.is_saved() => 0,
+            Self::Late(late) if late.on_disk.is_saved() => 0,
             Self::Many(many) => many.bytes_needed,
             other => other.bytes(),
         }
     }
 
-    fn few(bucket: Bucket, marks: Marks, touched: Option<u32>) -> Self {
+    fn few(bucket: Bucket, on_disk: OnDisk, touched: Option<u32>) -> Self {
         if bucket.entries().is_empty() {
             return Self::Empty;
         }
-        Self::Few(Arc::new(Few { hash: bucket.hash(), bucket, marks, touched }))
+        Self::Few(Arc::new(Few { hash: bucket.hash(), bucket, on_disk, touched }))
     }
 
-    fn many(place: &Place, left: Self, right: Self, marks: Marks) -> Self {
+    fn many(place: &Place, left: Self, right: Self, on_disk: OnDisk) -> Self {
         let hash = joined(place.bits(), left.hash(), right.hash());
         let (keys, loaded) = (left.keys() + right.keys(), left.loaded() + right.loaded());
         let (bytes, bytes_needed) = (left.bytes() + right.bytes(), left.bytes_needed() + right.bytes_needed());
-        Self::Many(Arc::new(Many { left, right, hash, keys, loaded, bytes, bytes_needed, marks }))
+        Self::Many(Arc::new(Many { left, right, hash, keys, loaded, bytes, bytes_needed, on_disk }))
     }
 
     /// A tree that is in pages.
@@ -177,21 +177,21 @@ impl Tree {
 
     /// Of entries in order, all of them below the place.
     fn of(place: &Place, entries: &[Entry], leftovers: bool) -> Self {
-        let marks = Marks::unsaved(leftovers);
+        let on_disk = OnDisk::unsaved(leftovers);
         if entries.len() <= BUCKET_KEYS {
-            return Self::few(Bucket::of(entries), marks, None);
+            return Self::few(Bucket::of(entries), on_disk, None);
         }
         let middle = entries.partition_point(|entry| !entry.path.bit(place.bits()));
         let (left, right) = place.parts();
         let parts = (Self::of(&left, &entries[..middle], leftovers), Self::of(&right, &entries[middle..], leftovers));
-        Self::many(place, parts.0, parts.1, Marks::other())
+        Self::many(place, parts.0, parts.1, OnDisk::other())
     }
 
     /// With what is in the page of the place.
     pub(super) fn read(&self, place: &Place, pages: &dyn Pages) -> Result<Self, ReadError> {
         let read = match self {
             Self::Stored { .. } => match page(place, pages)? {
-                Page::Bucket(entries) => Self::few(Bucket::of(&entries), Marks::read(), Some(0)),
+                Page::Bucket(entries) => Self::few(Bucket::of(&entries), OnDisk::read(), Some(0)),
                 Page::Directory(below) => {
                     // What is hashed does not hold them.
                     if below.iter().try_fold(0u64, |keys, one| keys.checked_add(one.keys)).is_none() {
@@ -208,7 +208,7 @@ impl Tree {
             Self::Late(late) => {
                 let bucket = Bucket::of(&late.entries(place, pages)?);
                 let touched = bucket.undo(&late.sets, &mut Vec::new());
-                Self::few(bucket, late.marks.clone(), touched)
+                Self::few(bucket, late.on_disk.clone(), touched)
             }
             there => return Ok(there.clone()),
         };
@@ -235,7 +235,7 @@ impl Tree {
                 let (left, right) = place.parts();
                 let left = Self::from_directory(&left, (way << 1, bits + 1), below);
                 let right = Self::from_directory(&right, (way << 1 | 1, bits + 1), below);
-                Self::many(place, left, right, Marks::read())
+                Self::many(place, left, right, OnDisk::read())
             }
             _ => Self::Empty,
         }
@@ -327,24 +327,24 @@ impl Tree {
             }
             Self::Few(few) => {
                 let sets = few.bucket.undo(changes, undo);
-                let before = if few.marks.is_saved() { Some(0) } else { few.touched };
+                let before = if few.on_disk.is_saved() { Some(0) } else { few.touched };
                 let touched = before.zip(sets).map(|(before, now)| before | now);
-                let marks = few.marks.after();
+                let on_disk = few.on_disk.after();
                 if sets.is_some() {
                     // What somebody else has, as a checkpoint does, is copied as it is: to put it together anew costs more.
                     let few = Arc::make_mut(few);
                     few.hash = few.bucket.set(changes);
-                    (few.marks, few.touched) = (marks, touched);
+                    (few.on_disk, few.touched) = (on_disk, touched);
                     return;
                 }
                 let entries = few.bucket.entries();
                 *self = if entries.len() + changes.len() > 2 * BUCKET_KEYS {
-                    Self::of(place, &merged(entries, changes), marks.leftovers)
+                    Self::of(place, &merged(entries, changes), on_disk.leftovers)
                 } else {
                     let bucket = few.bucket.changed(changes);
                     match bucket.entries().len() <= BUCKET_KEYS {
-                        true => Self::few(bucket, marks, touched),
-                        false => Self::of(place, bucket.entries(), marks.leftovers),
+                        true => Self::few(bucket, on_disk, touched),
+                        false => Self::of(place, bucket.entries(), on_disk.leftovers),
                     }
                 };
             }
@@ -421,7 +421,7 @@ impl Tree {
     ) -> Result<(), E> {
         match self {
             Self::Stored { .. } => {}
-            Self::Late(late) if late.marks.is_saved() => {}
+            Self::Late(late) if late.on_disk.is_saved() => {}
             Self::Late(late) => {
                 change(Change::Put(*place, Page::Bucket(late.entries(place, pages)?).encode()))?;
             }
@@ -429,20 +429,20 @@ impl Tree {
                 change(Change::RemoveBelow(*place))?;
                 change(Change::Remove(*place))?;
             }
-            Self::Few(few) if few.marks.is_saved() => {}
+            Self::Few(few) if few.on_disk.is_saved() => {}
             Self::Few(few) => {
-                if few.marks.leftovers {
+                if few.on_disk.leftovers {
                     change(Change::RemoveBelow(*place))?;
                 }
                 change(Change::Put(*place, Page::Bucket(few.bucket.entries().to_vec()).encode()))?;
             }
-            Self::Many(many) if many.marks.is_saved() => {}
+            Self::Many(many) if many.on_disk.is_saved() => {}
             Self::Many(many) => {
                 if self.has_page(place) {
                     let mut below = Vec::new();
                     self.directory(place, (0, 0), &mut below);
                     change(Change::Put(*place, Page::Directory(below).encode()))?;
-                } else if many.marks.leftovers {
+                } else if many.on_disk.leftovers {
                     change(Change::Remove(*place))?;
                 }
                 let (left, right) = place.parts();
@@ -468,12 +468,12 @@ impl Tree {
 
     pub(super) fn set_saved(&self) {
         match self {
-            Self::Few(few) => few.marks.set_saved(),
-            Self::Late(late) => late.marks.set_saved(),
-            Self::Many(many) if !many.marks.is_saved() => {
+            Self::Few(few) => few.on_disk.set_saved(),
+            Self::Late(late) => late.on_disk.set_saved(),
+            Self::Many(many) if !many.on_disk.is_saved() => {
                 many.left.set_saved();
                 many.right.set_saved();
-                many.marks.set_saved();
+                many.on_disk.set_saved();
             }
             _ => {}
         }
@@ -483,18 +483,18 @@ impl Tree {
     /// before some keys were set, those keys stay.
     pub(super) fn without_saved(&self, place: &Place) -> Self {
         match self {
-            Self::Few(few) if few.marks.is_saved() => Self::Stored { hash: few.hash, keys: self.keys() },
-            Self::Late(late) if late.marks.is_saved() => Self::Stored { hash: late.hash, keys: late.keys },
+            Self::Few(few) if few.on_disk.is_saved() => Self::Stored { hash: few.hash, keys: self.keys() },
+            Self::Late(late) if late.on_disk.is_saved() => Self::Stored { hash: late.hash, keys: late.keys },
             Self::Few(few) => match few.late() {
                 Some(touched) => Self::Late(Arc::new(Late {
                     hash: few.hash,
                     keys: self.keys(),
                     sets: few.bucket.sets(touched),
-                    marks: few.marks.clone(),
+                    on_disk: few.on_disk.clone(),
                 })),
                 None => self.clone(),
             },
-            Self::Many(many) if many.marks.is_saved() && self.has_page(place) => {
+            Self::Many(many) if many.on_disk.is_saved() && self.has_page(place) => {
                 Self::Stored { hash: many.hash, keys: many.keys }
             }
             Self::Many(many) => {
@@ -503,7 +503,7 @@ impl Tree {
                 let loaded = parts.0.loaded() + parts.1.loaded();
                 let (bytes, bytes_needed) =
                     (parts.0.bytes() + parts.1.bytes(), parts.0.bytes_needed() + parts.1.bytes_needed());
-                let marks = many.marks.clone();
+                let on_disk = many.on_disk.clone();
                 let Many { hash, keys, .. } = **many;
                 Self::Many(Arc::new(Many {
                     left: parts.0,
@@ -513,7 +513,7 @@ impl Tree {
                     loaded,
                     bytes,
                     bytes_needed,
-                    marks,
+                    on_disk,
                 }))
             }
             other => other.clone(),
@@ -525,7 +525,7 @@ impl Few {
     /// The keys that memory must keep of it, where that is less than all.
     fn late(&self) -> Option<u32> {
         let all = self.bucket.entries().len() as u64 * KEY_BYTES;
-        self.touched.filter(|touched| !self.marks.leftovers && Late::bytes(touched.count_ones() as usize) < all)
+        self.touched.filter(|touched| !self.on_disk.leftovers && Late::bytes(touched.count_ones() as usize) < all)
     }
 }
 

@@ -130,7 +130,7 @@ fn what_a_follower_keeps_ends_with_its_time() {
     assert_eq!(follower.credits.used().0, 1);
     let over = follower.machine.on(Input::Tick, due);
     assert_eq!(wakes(&over), None);
-    assert_eq!(looked_for(over), [(id, Some(SubmitRefusal::Undecided))], "no block says that it is in none");
+    assert_eq!(looked_for(over), [(id, Some(SubmitRefusal::OutcomeUnknown))], "no block says that it is in none");
     assert_eq!(follower.credits.used().0, 0);
     assert!(follower.machine.retire(NOW), "nothing is left");
 }
@@ -202,7 +202,7 @@ fn what_waits_is_looked_for_in_a_state_that_is_installed() {
 #[test]
 fn what_is_over_in_a_block_that_may_come_to_nothing_has_no_outcome_yet() {
     for (discards, expected) in [
-        (true, SubmitRefusal::Undecided),
+        (true, SubmitRefusal::OutcomeUnknown),
         (false, SubmitRefusal::Rejected { code: ResultCode::Expired, detail: Detail::PLAIN }),
     ] {
         let mut follower = Follower::new();

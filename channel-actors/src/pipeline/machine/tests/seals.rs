@@ -21,7 +21,7 @@ impl OrderingEngine for Seals {
 
 fn signed(key: &SigningKey, hash: &Hash, place: u64) -> Sealing {
     let signature = key.sign(&seal_message(hash, place));
-    Sealing::Given(Seal::Quorum { place, signatures: vec![SealSignature { key: key.public(), signature }] })
+    Sealing::Signed(Seal::Quorum { place, signatures: vec![SealSignature { key: key.public(), signature }] })
 }
 
 /// The last block, the halt and the answers, after one transaction.
@@ -47,18 +47,18 @@ fn after_one(world: &mut World) -> (u64, Option<String>, Option<SubmitResult>) {
 fn a_seal_of_an_engine_that_does_not_make_its_block_final_halts_before_anything_is_kept_or_told() {
     let wrong: [(&str, MakeSeal); 6] = [
         ("those who sealed it weigh 0, and 1 is needed", |_| {
-            Sealing::Given(Seal::Quorum { place: 0, signatures: Vec::new() })
+            Sealing::Signed(Seal::Quorum { place: 0, signatures: Vec::new() })
         }),
-        ("the seal is not of the kind that this block needs", |_| Sealing::Given(Seal::Genesis {})),
+        ("the seal is not of the kind that this block needs", |_| Sealing::Signed(Seal::Genesis {})),
         ("the seal has a signature of a key that orders no block here", |hash| signed(&key(9), hash, 0)),
         ("one peer orders alone, and the seal names the term or round 3", |hash| signed(&key(200), hash, 3)),
         ("a signature of the seal does not verify", |_| signed(&key(200), &Hash([7; 32]), 0)),
         ("a signature of the seal, or its key, is not in its canonical form", |hash| {
-            let Sealing::Given(Seal::Quorum { place, mut signatures }) = signed(&key(200), hash, 0) else {
+            let Sealing::Signed(Seal::Quorum { place, mut signatures }) = signed(&key(200), hash, 0) else {
                 panic!("a quorum")
             };
             signatures[0].signature.0[63] |= 0xf0;
-            Sealing::Given(Seal::Quorum { place, signatures })
+            Sealing::Signed(Seal::Quorum { place, signatures })
         }),
     ];
     for (words, seal) in wrong {

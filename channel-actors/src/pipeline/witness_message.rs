@@ -1,4 +1,4 @@
-//! What peers say to each other about witnesses. Bytes of other peers come in by [`Said::decode`] only.
+//! What peers say to each other about witnesses. Bytes of other peers come in by [`WitnessMessage::decode`] only.
 
 use crate::limits::{WITNESS_BATCH_BYTES_MAX, WITNESS_BATCH_TRANSACTIONS_MAX};
 use ledger_classes::formats::block::{Batch, SealSignature};
@@ -8,7 +8,7 @@ use ledger_classes::primitives::codec::{self, Decode, DecodeError, Encode};
 /// One message.
 #[derive(Debug, Encode, Decode)]
 #[bincode(crate = "ledger_classes::primitives::codec::bincode")]
-pub enum Said {
+pub enum WitnessMessage {
     /// Vouch for this batch of mine.
     Asks {
         /// The batch.
@@ -25,13 +25,14 @@ pub enum Said {
     },
 }
 
-/// Most bytes of what is said.
-const SAID_BYTES_MAX: usize = WITNESS_BATCH_BYTES_MAX + ENVELOPE_BYTES_MAX + WITNESS_BATCH_TRANSACTIONS_MAX * 8 + 1024;
+/// Most bytes of a message.
+const WITNESS_MESSAGE_BYTES_MAX: usize =
+    WITNESS_BATCH_BYTES_MAX + ENVELOPE_BYTES_MAX + WITNESS_BATCH_TRANSACTIONS_MAX * 8 + 1024;
 
-impl Said {
-    /// Decodes what another peer says; in one form only.
+impl WitnessMessage {
+    /// Decodes a message of another peer; in one form only.
     pub fn decode(bytes: &[u8]) -> Result<Self, DecodeError> {
-        codec::decode(bytes, SAID_BYTES_MAX)
+        codec::decode(bytes, WITNESS_MESSAGE_BYTES_MAX)
     }
 
     /// Encodes it.

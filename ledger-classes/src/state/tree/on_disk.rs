@@ -4,20 +4,20 @@ use std::sync::atomic::{AtomicBool, Ordering};
 
 /// What the pages have of something.
 #[derive(Debug, Default)]
-pub(super) struct Marks {
+pub(super) struct OnDisk {
     /// It is there as it is, with all that is below.
     saved: AtomicBool,
     /// There may be pages where none belongs: at its place if it is a node, below if it is a bucket.
     pub(super) leftovers: bool,
 }
 
-impl Clone for Marks {
+impl Clone for OnDisk {
     fn clone(&self) -> Self {
         Self { saved: AtomicBool::new(self.is_saved()), leftovers: self.leftovers }
     }
 }
 
-impl Marks {
+impl OnDisk {
     /// Of what comes in place of something of the same kind.
     pub(super) fn after(&self) -> Self {
         Self { saved: AtomicBool::new(false), leftovers: self.leftovers && !self.is_saved() }
