@@ -115,6 +115,21 @@ impl Pages {
         Ok(Some([first, first + half(&self.part)]))
     }
 
+    /// Bytes of the file.
+    pub(in crate::store) const fn length(&self) -> usize {
+        self.length
+    }
+
+    /// Whether so many bytes find room in what is left of the part in use.
+    pub(in crate::store) fn fits(&self, copy: usize) -> bool {
+        self.end + copy <= half(&self.part)
+    }
+
+    /// Reads from the file.
+    pub(in crate::store) fn read(&self, at: usize, out: &mut [u8]) -> Result<(), StoreError> {
+        self.backend.read(at as u64, out).map_err(failed(self.form.reading))
+    }
+
     /// Writes a record, padded to sectors, to places that [`Self::room`] has found.
     pub(in crate::store) fn write(&self, places: [usize; 2], record: &[u8]) -> Result<(), StoreError> {
         let write = |place| self.backend.write(place as u64, record);
