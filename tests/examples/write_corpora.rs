@@ -31,6 +31,7 @@ use ledger_classes::state::tree::NoPages;
 use ledger_classes::state::view::MemoryState;
 use serde::Serialize;
 use std::path::PathBuf;
+use tests::decoders::{SegmentRecord, peer_log_segment, segment_channel};
 
 fn key(number: u8) -> SigningKey {
     SigningKey::from_seed(&[number; 32])
@@ -246,4 +247,36 @@ fn main() {
     let signed = batch.witness(&key(200), &genesis.hash());
     write("witness_message/asks", &WitnessMessage::Asks { batch: batch.clone(), envelopes }.encode());
     write("witness_message/vouches", &WitnessMessage::Vouches { batch, signed }.encode());
+    write_peer_log(&write);
+}
+
+/// A segment of a peer's log for each thing that can be found in one.
+fn write_peer_log(write: &dyn Fn(&str, &[u8])) {
+    let on_disk = |channel, sequence: u64, forgotten| {
+        [&segment_channel(channel).0[..], &sequence.to_le_bytes(), &[forgotten]].concat()
+    };
+    let list = [on_disk(1, 10, 0), on_disk(2, 11, 0)].concat();
+    // Kind, channel, sequence number, the one before, the last one on the disk, body.
+    let segments: [(&str, &[SegmentRecord<'_>]); 8] = [
+        ("only-heads", &[]),
+        (
+            "three-channels",
+            &[
+                (0, 1, 10, 0, 0, b"first"),
+                (0, 2, 11, 0, 0, b"second"),
+                (3, 0, 12, 0, 0, &list),
+                (1, 3, 13, 0, 0, b"third"),
+                (0, 1, 14, 10, 10, &[1; 700]),
+            ],
+        ),
+        ("base", &[(0, 1, 10, 0, 0, b"before"), (1, 1, 11, 10, 10, b"base"), (0, 1, 12, 11, 10, b"after")]),
+        ("forgotten", &[(0, 1, 10, 0, 0, b"gone"), (2, 1, 11, 10, 10, b""), (0, 2, 12, 0, 0, b"other")]),
+        ("lost", &[(0, 1, 10, 0, 0, b"first"), (0, 2, 12, 0, 0, b"other"), (0, 1, 14, 11, 11, b"after the one lost")]),
+        ("torn", &[(0, 1, 10, 0, 0, b"first"), (0, 1, 12, 11, 10, b"behind one that was never finished")]),
+        ("refused-before", &[(0, 1, 10, 0, 0, b"1"), (0, 1, 11, 10, 10, b"refused"), (0, 1, 15, 10, 10, b"2")]),
+        ("numbers-that-nobody-gave", &[(0, 1, u64::MAX, 0, 0, b"")]),
+    ];
+    for (name, records) in segments {
+        write(&format!("peer_log/{name}"), &peer_log_segment(records));
+    }
 }

@@ -2,6 +2,7 @@
 //! accepted has one form. The fuzz targets and the tests that replay their corpora both run these functions.
 
 mod folders;
+mod peer_log;
 mod wal;
 
 use channel_actors::pipeline::witness_message::WitnessMessage;
@@ -44,6 +45,7 @@ pub const DECODERS: &[Decoder] = &[
     ("cursor", cursor),
     ("fence", fence),
     ("identity", identity),
+    ("peer_log", peer_log),
     ("wal", wal),
     ("ocsp", ocsp_messages),
     ("proof", proof),
@@ -55,6 +57,7 @@ pub const DECODERS: &[Decoder] = &[
 ];
 
 pub use folders::{backup, block_file, block_folder, bundle, fence};
+pub use peer_log::{SegmentRecord, peer_log, peer_log_segment, segment_channel};
 pub use wal::wal;
 
 /// Bytes of any input that is decoded as a whole here.

@@ -1,21 +1,27 @@
-//! A simulated machine: three files in memory, and all that was ever done to them. From that come the disks that a
+//! A simulated machine: three files of a store in memory, the segments of a peer's log, and all that was ever done to them. From that come the disks that a
 //! power loss at any moment may leave; and any operation can be made to fail, or a read to be wrong. The store's tests and
 //! the simulator share it.
 #![expect(clippy::unwrap_used, reason = "a lock that is poisoned is the end of a simulation")]
 
 use super::Random;
 use super::file::{File, PAGE, Page};
-use crate::store::{Backend, StoreError, StoreFiles, WalFile};
+use crate::store::Backend;
 use bytes::Bytes;
 use redb::StorageBackend;
+use std::collections::BTreeMap;
 use std::io;
-use std::path::PathBuf;
 use std::sync::{Arc, Mutex};
 
+mod segments;
+mod store;
+
+/// Files of a store.
 pub(crate) const FILES: usize = 3;
 pub(crate) const LOG: usize = 0;
 pub(crate) const STATE: usize = 1;
 pub(crate) const WAL: usize = 2;
+/// All segments, when a fault is armed. Each is a file from here on.
+pub(crate) const SEGMENTS: usize = 3;
 /// What a disk writes whole, if anything.
 const SECTOR: usize = 512;
 
@@ -79,6 +85,8 @@ enum Event {
     /// A sync that failed: of what it should have brought to the disk, nobody knows what is there, and no later
     /// sync brings it.
     FailedSync(usize),
+    /// A segment is in this file, or in none, and durably so.
+    Named(u64, Option<usize>),
     #[cfg(test)]
     Acknowledged,
 }
@@ -143,7 +151,8 @@ pub(crate) struct Image {
     /// Blocks whose append had returned.
     #[cfg(test)]
     pub(crate) acknowledged: u64,
-    files: [File; FILES],
+    files: Vec<File>,
+    segments: BTreeMap<u64, usize>,
 }
 
 impl Image {
@@ -166,18 +175,32 @@ impl Image {
 }
 
 /// A moment in what was done to a machine.
-#[derive(Clone, Debug, Default)]
+#[derive(Clone, Debug)]
 pub(crate) struct Moment {
     #[cfg(test)]
     acknowledged: u64,
-    synced: [File; FILES],
-    unsynced: [Vec<Change>; FILES],
+    synced: Vec<File>,
+    unsynced: Vec<Vec<Change>>,
+    segments: BTreeMap<u64, usize>,
     /// Whether a sync comes next, or the end.
     #[cfg(test)]
     pub(crate) before_sync: bool,
 }
 
 impl Moment {
+    /// One to which all that an image holds is synced.
+    fn of(image: Image) -> Self {
+        Self {
+            #[cfg(test)]
+            acknowledged: image.acknowledged,
+            unsynced: vec![Vec::new(); image.files.len()],
+            synced: image.files,
+            segments: image.segments,
+            #[cfg(test)]
+            before_sync: false,
+        }
+    }
+
     /// After an event.
     fn pass(&mut self, event: &Event, random: &mut Random) {
         match event {
@@ -193,6 +216,7 @@ impl Moment {
                 let kept = Loss::Sectors.survivors(&changes, random);
                 kept.iter().for_each(|change| change.make(&mut self.synced[*file]));
             }
+            Event::Named(number, file) => self.name(*number, *file),
         }
     }
 
@@ -206,6 +230,7 @@ impl Moment {
             #[cfg(test)]
             acknowledged: self.acknowledged,
             files,
+            segments: self.segments.clone(),
         }
     }
 }
@@ -249,15 +274,17 @@ struct Armed {
     place: usize,
 }
 
-#[derive(Debug, Default)]
+#[derive(Debug)]
 struct World {
     /// Where the events begin.
     base: Moment,
-    live: [File; FILES],
+    live: Vec<File>,
+    /// Which files the segments are.
+    segments: BTreeMap<u64, usize>,
     events: Vec<Event>,
-    /// Operations of each kind on each file since the last arming.
+    /// Operations of each kind on each file, and on all segments, since the last arming.
     #[cfg(test)]
-    operations: [[u64; 7]; FILES],
+    operations: [[u64; 7]; FILES + 1],
     armed: Option<Armed>,
     /// A bit that is read wrong: of which file, of which byte, and the bit.
     stuck: Option<(usize, u64, u8)>,
@@ -268,8 +295,25 @@ struct World {
 }
 
 impl World {
+    fn of(image: Image) -> Self {
+        Self {
+            live: image.files.clone(),
+            segments: image.segments.clone(),
+            base: Moment::of(image),
+            events: Vec::new(),
+            #[cfg(test)]
+            operations: Default::default(),
+            armed: None,
+            stuck: None,
+            fired: false,
+            hit: false,
+            set_aside: 0,
+        }
+    }
+
     /// Counts an operation of this kind; says whether it goes wrong, and where.
     fn wrong(&mut self, file: usize, fault: Fault) -> Option<usize> {
+        let file = file.min(SEGMENTS);
         #[cfg(test)]
         {
             self.operations[file][fault as usize] += 1;
@@ -293,19 +337,24 @@ impl World {
 }
 
 /// The machine. Clones share it.
-#[derive(Clone, Debug, Default)]
+#[derive(Clone, Debug)]
 pub(crate) struct Machine(Arc<Mutex<World>>);
+
+impl Default for Machine {
+    fn default() -> Self {
+        Self::after(&Image {
+            #[cfg(test)]
+            acknowledged: 0,
+            files: vec![File::default(); FILES],
+            segments: BTreeMap::new(),
+        })
+    }
+}
 
 impl Machine {
     /// A machine that comes up again with what the image holds.
     pub(crate) fn after(image: &Image) -> Self {
-        let base = Moment {
-            #[cfg(test)]
-            acknowledged: image.acknowledged,
-            synced: image.files.clone(),
-            ..Moment::default()
-        };
-        Self(Arc::new(Mutex::new(World { base, live: image.files.clone(), ..World::default() })))
+        Self(Arc::new(Mutex::new(World::of(image.clone()))))
     }
 
     /// What another process finds that opens the files now, no power lost.
@@ -317,6 +366,7 @@ impl Machine {
             #[cfg(test)]
             acknowledged: world.base.acknowledged + since,
             files: world.live.clone(),
+            segments: world.segments.clone(),
         }
     }
 
@@ -409,9 +459,9 @@ impl Machine {
 
     /// Forgets what led here: moments begin now. All was synced.
     pub(crate) fn begin(&self) {
-        let acknowledged = self.live().acknowledged;
+        let image = self.live();
         let mut world = self.0.lock().unwrap();
-        world.base = Moment { acknowledged, synced: world.live.clone(), ..Moment::default() };
+        world.base = Moment::of(image);
         world.events.clear();
     }
 
@@ -438,10 +488,10 @@ struct SimBackend {
 }
 
 impl SimBackend {
-    /// Which bit of what is read is wrong: of the bytes that say something. Those of a write-ahead log are under a key that is
-    /// another one in each run.
+    /// Which bit of what is read is wrong: of the bytes that say something. Those of a write-ahead log and of segments are
+    /// under a key that is another one in each run.
     fn bit(&self, place: usize, read: &[u8]) -> Option<(usize, u8)> {
-        let used: Vec<usize> = (0..read.len()).filter(|at| self.file == WAL || read[*at] != 0).collect();
+        let used: Vec<usize> = (0..read.len()).filter(|at| self.file >= WAL || read[*at] != 0).collect();
         used.get(place % used.len().max(1)).map(|at| (*at, 1 << (place % 8)))
     }
 }
@@ -518,60 +568,6 @@ impl StorageBackend for SimBackend {
             return Err(no_space());
         }
         world.change(self.file, Change::written(offset, data));
-        Ok(())
-    }
-}
-
-impl StoreFiles for Machine {
-    fn create_log(&self) -> Result<Backend, StoreError> {
-        Ok(self.backend(LOG))
-    }
-
-    fn publish_log(&self) -> Result<(), StoreError> {
-        Ok(())
-    }
-
-    fn open_log(&self) -> Result<Backend, StoreError> {
-        match self.0.lock().unwrap().live[LOG].is_empty() {
-            true => Err(StoreError::Missing(PathBuf::new())),
-            false => Ok(self.backend(LOG)),
-        }
-    }
-
-    fn wal(&self) -> Box<dyn WalFile> {
-        Box::new(self.clone())
-    }
-
-    fn open_state(&self) -> Result<Backend, StoreError> {
-        Ok(self.backend(STATE))
-    }
-
-    fn set_state_aside(&self, _: &str) -> Result<String, StoreError> {
-        let mut world = self.0.lock().unwrap();
-        world.set_aside += 1;
-        world.change(STATE, Change::Length(0));
-        world.events.push(Event::Sync(STATE));
-        Ok("aside".into())
-    }
-}
-
-impl WalFile for Machine {
-    fn open(&self) -> Result<Option<Backend>, StoreError> {
-        let there = !self.0.lock().unwrap().live[WAL].is_empty();
-        Ok(there.then(|| self.backend(WAL)))
-    }
-
-    fn create(&self) -> Result<Backend, StoreError> {
-        // The name is synced, and with it the end of the one before.
-        let mut world = self.0.lock().unwrap();
-        assert!(world.live[WAL].is_empty(), "made where there is one");
-        world.events.push(Event::Sync(WAL));
-        drop(world);
-        Ok(self.backend(WAL))
-    }
-
-    fn remove(&self) -> Result<(), StoreError> {
-        self.0.lock().unwrap().change(WAL, Change::Length(0));
         Ok(())
     }
 }

@@ -9,6 +9,7 @@
 //! replay of a log alone gives, seals and all.
 
 mod checks;
+mod records;
 
 use super::clients::{CLIENTS, EACH_OF_SEVERAL, OF_SEVERAL, PEERS, Prepared, seal_key};
 use super::clock::Clock;
@@ -33,6 +34,7 @@ use ledger_classes::formats::block::Block;
 use ledger_classes::formats::config::OrderingPeer;
 use ledger_classes::keys::{Address, SigningKey};
 use ledger_classes::primitives::hash::Hash;
+use records::Records;
 use std::collections::{BTreeMap, BTreeSet};
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
@@ -90,7 +92,8 @@ pub struct Together {
 enum Event {
     Begin(Work),
     Bring(Outcome),
-    Recorded(Ticket, Vec<u8>),
+    Write,
+    Sync,
     Wake,
 }
 
@@ -108,10 +111,7 @@ enum What {
 struct Peer {
     key: Arc<SigningKey>,
     machine: Machine,
-    /// The engine's, on the disk.
-    records: Vec<(Ticket, Vec<u8>)>,
-    /// When the last one that was asked for is there.
-    recorded_at: u64,
+    records: Records,
     channel: Option<ChannelLoop<Desk>>,
     life: u64,
     wake: Option<u64>,
@@ -180,8 +180,7 @@ fn run(seed: u64, make: &dyn Fn(Start<'_>) -> Box<dyn OrderingEngine>) -> Result
     let peer = |number: u8| Peer {
         key: Arc::new(seal_key(number)),
         machine: Machine::default(),
-        records: Vec::new(),
-        recorded_at: 0,
+        records: Records::default(),
         channel: None,
         life: 0,
         wake: None,
@@ -339,17 +338,17 @@ impl Several<'_> {
             }
             What::OfLife(number, life, _) if life != self.peers[number].life => return Ok(()),
             What::OfLife(number, _, event) => {
-                self.of_life(number, event);
+                self.of_life(number, event)?;
                 number
             }
         };
         self.follow(number)
     }
 
-    fn of_life(&mut self, number: usize, event: Event) {
+    fn of_life(&mut self, number: usize, event: Event) -> Result<(), String> {
         let (now, wall) = (self.clock.now, self.clocks.show(number, self.clock.wall()));
         let peer = &mut self.peers[number];
-        let Some(channel) = &mut peer.channel else { return };
+        let Some(channel) = &mut peer.channel else { return Ok(()) };
         channel.shell.now = wall;
         match event {
             Event::Begin(work) => {
@@ -361,8 +360,14 @@ impl Several<'_> {
                 self.clock.after(delay, What::OfLife(number, life, Event::Bring(outcome)));
             }
             Event::Bring(outcome) => channel.done(outcome),
-            Event::Recorded(ticket, record) => {
-                peer.records.push((ticket, record));
+            Event::Write => {
+                peer.machine.forget(&mut self.random);
+                peer.records.write(self.prepared.channel)?;
+                let (life, delay) = (peer.life, self.delay(0, 4));
+                self.clock.after(delay, What::OfLife(number, life, Event::Sync));
+            }
+            Event::Sync => {
+                let ticket = peer.records.sync()?;
                 channel.shell.recorded = ticket;
                 channel.on([Input::Persisted(ticket)]);
             }
@@ -373,6 +378,7 @@ impl Several<'_> {
                 channel.tick();
             }
         }
+        Ok(())
     }
 
     fn start(&mut self, number: usize) -> Result<(), String> {
@@ -392,25 +398,25 @@ impl Several<'_> {
             let ids = decode_receipts(&receipts).map_err(in_full)?.into_iter().map(|receipt| receipt.head.id).collect();
             self.told(&block, ids)?;
         }
-        let peer = &self.peers[number];
+        let peer = &mut self.peers[number];
         let config = &self.prepared.config;
+        let records = peer.records.start(&peer.machine, &self.prepared.channel)?;
         let engine = (self.make)(Start {
             seed,
             key: peer.key.clone(),
             orderers: &config.peers,
             threshold: config.threshold,
             height: opened.tip.height,
-            records: &peer.records,
+            records: &records,
         });
         let proposer = peer.key.public().address();
         let place = workplace(&opened, peer.key.clone());
         let machine = ChannelMachine::new(&opened, engine, proposer, 2, 300);
         let mut channel =
             ChannelLoop::new(machine, Arc::new(place), Desk::at(self.clocks.show(number, self.clock.wall())));
-        channel.shell.recorded = peer.records.last().map_or(0, |(ticket, _)| *ticket);
         channel.tick();
         let peer = &mut self.peers[number];
-        (peer.channel, peer.wake, peer.recorded_at) = (Some(channel), None, 0);
+        (peer.channel, peer.wake) = (Some(channel), None);
         self.starts += 1;
         let height = opened.tip.height;
         self.say(format_args!("peer {number} starts with block {height}"));
@@ -422,6 +428,7 @@ impl Several<'_> {
         self.counts(number);
         let peer = &mut self.peers[number];
         peer.channel = None;
+        peer.records.stop();
         peer.life += 1;
         peer.machine = Machine::after(image);
         self.clock.after(delay, What::Start(number));
@@ -448,11 +455,12 @@ impl Several<'_> {
             let machine = self.peers[number].machine.clone();
             let loss = self.random.choose(&Loss::ALL);
             let operations = machine.operations_count();
-            let image = match self.random.one_in(2) {
+            let mut image = match self.random.one_in(2) {
                 true => machine.live(),
                 false => machine.image_after(operations, loss, &mut self.random),
             };
-            self.say(format_args!("peer {number} stops"));
+            let rots = self.random.one_in(2) && records::rot(&mut image, &mut self.random);
+            self.say(format_args!("peer {number} stops, {rots}"));
             self.stop(number, &image);
         }
         Ok(())
@@ -515,12 +523,11 @@ impl Several<'_> {
             let delay = self.delay(0, 3);
             self.clock.after(delay, What::OfLife(number, life, Event::Begin(work)));
         }
-        for (ticket, record) in records {
-            // One after the other.
-            let at = (self.clock.now + self.delay(0, 6)).max(self.peers[number].recorded_at);
-            self.peers[number].recorded_at = at;
-            let event = Event::Recorded(ticket, record);
-            self.clock.after(at - self.clock.now, What::OfLife(number, life, event));
+        let kept = &mut self.peers[number].records;
+        records.into_iter().for_each(|(ticket, record)| kept.ask(ticket, record));
+        if kept.begins() {
+            let delay = self.delay(0, 3);
+            self.clock.after(delay, What::OfLife(number, life, Event::Write));
         }
         let from = self.peers[number].key.public().address();
         for (to, bytes) in said {

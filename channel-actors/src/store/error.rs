@@ -133,17 +133,21 @@ impl StoreError {
     /// Whether the process, or the system, can open no more files now.
     pub(crate) fn out_of_files(&self) -> bool {
         use rustix::io::Errno;
-        let error = match self {
+        let number = self.io_error().and_then(std::io::Error::raw_os_error);
+        number
+            .is_some_and(|number| [Errno::MFILE, Errno::NFILE].into_iter().any(|errno| errno.raw_os_error() == number))
+    }
+
+    /// What the system said, if it did.
+    pub(super) fn io_error(&self) -> Option<&std::io::Error> {
+        match self {
             Self::File { source, .. } => Some(source),
             Self::Disk { source, .. } => match &**source {
                 redb::Error::Io(error) => Some(error),
                 _ => None,
             },
             _ => None,
-        };
-        let number = error.and_then(std::io::Error::raw_os_error);
-        number
-            .is_some_and(|number| [Errno::MFILE, Errno::NFILE].into_iter().any(|errno| errno.raw_os_error() == number))
+        }
     }
 
     /// The error with its causes, on one line.

@@ -9,6 +9,7 @@
 //! Ours (decision 14): redb keeps the tables; what stands above it makes one sync of a small block's commit, and halts one
 //! channel for a record that cannot be read.
 
+pub(in crate::store) mod pages;
 pub(in crate::store) mod record;
 pub(in crate::store) mod tables;
 pub(in crate::store) mod wal;

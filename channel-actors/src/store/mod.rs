@@ -1,6 +1,6 @@
 //! The store of one channel: `log.redb`, the truth, with its `wal` while it is open, and `state.redb`, which can be
 //! rebuilt from it. Beside a store that is closed there may be a summary, with which nobody needs to open it to know of
-//! it.
+//! it. And the log of a peer, which holds what the ordering engines of all its channels keep ([`peer_log`]).
 //!
 //! It deals in bytes and knows nothing of the structure of blocks. All calls block; threads are the caller's.
 //! These hold:
@@ -17,6 +17,7 @@ pub(super) mod file;
 mod lock;
 mod log;
 mod options;
+pub mod peer_log;
 mod quota;
 mod state;
 #[cfg(test)]

@@ -108,7 +108,7 @@ fn if_there(opened: Result<Backend, StoreError>) -> Result<Option<Backend>, Stor
     }
 }
 
-fn failed(operation: &'static str, path: &Path) -> impl FnOnce(io::Error) -> StoreError {
+pub(in crate::store) fn failed(operation: &'static str, path: &Path) -> impl FnOnce(io::Error) -> StoreError {
     move |source| StoreError::File { operation, path: path.to_owned(), source }
 }
 
