@@ -25,7 +25,7 @@ mod world;
 
 pub use crate::runtime::mutants::Mutant;
 pub(crate) use random::Random;
-pub use several::{Start, Together, run_several};
+pub use several::{Together, run_several};
 
 use std::cell::Cell;
 use std::collections::BTreeMap;
@@ -57,6 +57,10 @@ impl Mutant {
         Self::ChecksumUnchecked,
     ];
 
+    /// All that a channel of several peers can have.
+    pub const OF_SEVERAL: [Self; 5] =
+        [Self::RecordedBeforeSync, Self::WitnessAlone, Self::ClockNotAsked, Self::VoteNotKept, Self::SealBeforeFinal];
+
     /// Its name on a command line.
     pub const fn name(self) -> &'static str {
         match self {
@@ -68,6 +72,8 @@ impl Mutant {
             Self::DiscardForgets => "discard-forgets",
             Self::WitnessAlone => "witness-alone",
             Self::ClockNotAsked => "clock-not-asked",
+            Self::VoteNotKept => "vote-not-kept",
+            Self::SealBeforeFinal => "seal-before-final",
             Self::CreditKept => "credit-kept",
             Self::ChecksumUnchecked => "checksum-unchecked",
         }

@@ -16,15 +16,20 @@ use crate::store::{ChannelStore, Directory, DiskQuota, StoreOptions};
 use ledger_classes::action::{Action, logs};
 use ledger_classes::chain::ExecutedBlock;
 use ledger_classes::formats::blinding::BlindingSeed;
-use ledger_classes::formats::block::Seal;
+use ledger_classes::formats::block::{Header, Seal};
 use ledger_classes::formats::config::{Approvals, ChannelConfig, Engine, Fees, Limits, OrderingPeer, Organization};
+use ledger_classes::formats::detail::Detail;
+use ledger_classes::formats::outcome::ResultCode;
+use ledger_classes::formats::receipt::Receipt;
 use ledger_classes::formats::transaction::{Envelope, Transaction, VerifiedTransaction, parse, verify_all};
-use ledger_classes::keys::{KeyCache, SigningKey};
+use ledger_classes::keys::{Address, KeyCache, SigningKey};
 use ledger_classes::primitives::amount::Amount;
 use ledger_classes::primitives::hash::{Hash, HexBytes};
 use ledger_classes::primitives::identity::{Identity, Role};
 use ledger_classes::primitives::time::Time;
 use ledger_classes::state::participant::NoCertificates;
+use ledger_classes::state::tree::StateTree;
+use ledger_classes::state::view::Writes;
 use std::future::Future;
 use std::path::Path;
 use std::pin::Pin;
@@ -180,4 +185,49 @@ pub(crate) fn seeds(few: u64) -> impl Iterator<Item = u64> {
     let first = given("CHANCERY_SEED").unwrap_or(1);
     let runs = given("CHANCERY_RUNS").unwrap_or(few);
     (first..first + runs).inspect(|seed| println!("CHANCERY_SEED={seed}"))
+}
+
+pub(crate) fn bare_id(number: u64) -> Hash {
+    Hash::plain(&[&number.to_le_bytes()])
+}
+
+fn bare_receipt(height: u64) -> Arc<Receipt> {
+    Arc::new(Receipt::new(bare_id(height), height, 0, ResultCode::Done, Detail::PLAIN, Amount::ZERO, &[]))
+}
+
+/// A block that nothing was executed for: of one transaction, whose id follows from the height; several by their times.
+pub(crate) fn bare_block(height: u64, later: u64) -> Arc<ExecutedBlock> {
+    let header = Header {
+        version: 1,
+        channel: Hash::ZERO,
+        height,
+        previous: Hash::ZERO,
+        time: NOW.plus_millis(height + later),
+        transaction_root: Hash::ZERO,
+        receipt_root: Hash::ZERO,
+        batch_root: Hash::ZERO,
+        writes_root: Hash::ZERO,
+        state_root: Hash::ZERO,
+        history_root: Hash::ZERO,
+        orderers_root: Hash::ZERO,
+        config_height: 0,
+        proposer: Address([0; 20]),
+        transactions: 1,
+        receipts: 1,
+        batches: 0,
+    };
+    Arc::new(ExecutedBlock {
+        hash: header.hash(),
+        header,
+        seed: BlindingSeed::GENESIS,
+        envelopes: vec![vec![]].into(),
+        batches: Vec::new(),
+        receipts: vec![bare_receipt(height)],
+        writes: Writes::new(),
+        tree: StateTree::default(),
+        ids: [(bare_id(height), 0)].into(),
+        next_timer: Some(NOW.plus_millis(1_000 + height)),
+        config: None,
+        orderers: config().orderers(),
+    })
 }

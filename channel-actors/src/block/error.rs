@@ -127,6 +127,9 @@ pub enum ChannelError {
     /// The program has no such ordering engine.
     #[error("this build orders with the engine solo")]
     NoEngine,
+    /// Its ordering engine cannot begin.
+    #[error("its ordering engine cannot begin: {0}")]
+    Ordering(String),
     /// Something that its opening needs is there already.
     #[error("{} exists", .0.display())]
     Exists(PathBuf),

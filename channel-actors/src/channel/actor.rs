@@ -352,7 +352,7 @@ impl Shell for Pools {
     }
 
     /// The only engine of the product promises nothing to anybody.
-    fn persist(&mut self, _: Ticket, _: Vec<u8>) {
+    fn persist(&mut self, _: Ticket, _: Vec<u8>, _: bool) {
         self.context.halt("an ordering engine wants to keep a record, and this peer has no log for that");
     }
 

@@ -20,7 +20,7 @@ use crate::peer::fence;
 use crate::peer::visibility::Scope;
 use crate::pipeline::door::{Door, Doors};
 use crate::pipeline::effects::Workplace;
-use crate::pipeline::ordering::{OrderingEngine, Solo};
+use crate::pipeline::ordering::{self, Begin, OrderingEngine};
 use crate::pipeline::path_cache::PathCache;
 use crate::runtime::asker::Asker;
 use crate::runtime::life::LifeCycle;
@@ -220,15 +220,25 @@ impl ChannelRegistry {
         }
     }
 
-    fn engine(&self, config: &ChannelConfig) -> Result<Box<dyn OrderingEngine>, ChannelError> {
+    /// Whether this peer may order a channel, with an engine that serves.
+    fn may_order(&self, config: &ChannelConfig) -> Result<(), ChannelError> {
         let mine = self.options.seal_key.public();
         if !config.peers.iter().any(|peer| peer.key == mine) {
             return Err(ChannelError::NotAmongOrderers);
         }
         match config.engine {
-            Engine::Solo => Ok(Box::new(Solo)),
+            Engine::Solo => Ok(()),
+            // There is no log yet for records, and no link.
             Engine::Raft | Engine::Bft => Err(ChannelError::NoEngine),
         }
+    }
+
+    fn engine(&self, opened: &replay::Opened) -> Result<Box<dyn OrderingEngine>, ChannelError> {
+        self.may_order(&opened.config.config)?;
+        let (key, orderers) = (self.options.seal_key.clone(), opened.config.config.orderers());
+        let (channel, tip) = (opened.channel, opened.tip);
+        let begin = Begin { channel, seed: 0, key, orderers: &orderers, tip, kept: None };
+        ordering::engine(begin).map_err(|error| ChannelError::Ordering(error.to_string()))
     }
 
     /// Makes known what was opened for the first time, and goes on with it: at work, or suspended at once.
@@ -245,7 +255,7 @@ impl ChannelRegistry {
         let (ended, memory) = (ended.into_iter().collect(), self.options.memory.blocks.clone());
         let shared = Arc::new(Shared::new(opened.tip, opened.config.clone(), ended, memory));
         // Asked before anything is promised. Whoever may see the channel sees that it halts.
-        if let Err(reason) = self.engine(&opened.config.config) {
+        if let Err(reason) = self.may_order(&opened.config.config) {
             self.known(handle, opened.channel, shared)?;
             return Err(reason);
         }
@@ -287,7 +297,7 @@ impl ChannelRegistry {
         opened: &replay::Opened,
         shared: &Arc<Shared>,
     ) -> Result<RunningChannel, ChannelError> {
-        let engine = self.engine(&opened.config.config)?;
+        let engine = self.engine(opened)?;
         let context = Arc::new(ChannelContext {
             place: Arc::new(Workplace {
                 name: handle.name().to_owned(),
@@ -401,7 +411,7 @@ impl ChannelRegistry {
         if let Some(trouble) = self.disk.trouble() {
             return Err(CreateError::Disk(trouble));
         }
-        self.engine(&config).map_err(|error| CreateError::Invalid(in_full(error)))?;
+        self.may_order(&config).map_err(|error| CreateError::Invalid(in_full(error)))?;
         let name = config.name.clone();
         let handle = self.handle(&name);
         {

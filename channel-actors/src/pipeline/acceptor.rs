@@ -66,7 +66,7 @@ pub(crate) enum AcceptorEffect {
     /// Tell the collector of discarded blocks.
     Discarded(Discarded),
     /// Put a record of the engine's on the disk.
-    Persist { ticket: Ticket, record: Vec<u8> },
+    Persist { ticket: Ticket, record: Vec<u8>, base: bool },
     /// Send a message to another peer.
     Send { to: Address, bytes: Vec<u8> },
     /// Have the time told then.
@@ -378,7 +378,9 @@ impl Acceptor {
         let mut effects = Vec::new();
         for effect in self.engine.on(input) {
             match effect {
-                OrderingEffect::Persist { ticket, record } => effects.push(AcceptorEffect::Persist { ticket, record }),
+                OrderingEffect::Persist { ticket, record, base } => {
+                    effects.push(AcceptorEffect::Persist { ticket, record, base });
+                }
                 OrderingEffect::Send { to, bytes, after } => {
                     let waits = self.unsent.iter().map(|(.., bytes)| bytes.len()).sum::<usize>();
                     let room = self.unsent.len() < UNSENT_MAX && waits + bytes.len() <= UNSENT_BYTES_MAX;
@@ -545,8 +547,7 @@ impl Acceptor {
         if pressure != Pressure::None {
             effects.extend(self.checkpoint());
         }
-        effects.extend(self.next_to_disk());
-        effects.extend(self.next_execution());
+        effects.extend(self.ordered(OrderingInput::Appended { height }));
         effects
     }
 

@@ -77,8 +77,9 @@ pub(crate) trait Shell {
     fn run(&mut self, work: Work);
     /// Has [`ChannelLoop::tick`] called after so many milliseconds, or earlier.
     fn wake_in(&mut self, millis: u64);
-    /// Puts a record of the ordering engine's on the disk, and has [`Input::Persisted`] come then.
-    fn persist(&mut self, ticket: Ticket, record: Vec<u8>);
+    /// Puts a record of the ordering engine's on the disk, one that stands for all before it or not, and has
+    /// [`Input::Persisted`] come then.
+    fn persist(&mut self, ticket: Ticket, record: Vec<u8>, base: bool);
     /// Says something to another peer of the channel.
     fn send(&mut self, to: Address, bytes: Vec<u8>);
     /// The channel stops.
@@ -452,7 +453,7 @@ impl<S: Shell> ChannelLoop<S> {
                     self.shell.run(Work::new(Kind::OutcomeLookup, Task::OutcomeLookup(lookups)))
                 }
                 Effect::Find(ids) => self.shell.run(Work::new(Kind::OutcomeLookup, Task::Find(ids))),
-                Effect::Persist { ticket, record } => self.shell.persist(ticket, record),
+                Effect::Persist { ticket, record, base } => self.shell.persist(ticket, record, base),
                 Effect::Send { to, bytes } => self.shell.send(to, bytes),
                 Effect::Count(tally) => self.place.count(tally),
                 Effect::CountAhead(ahead) => self.place.metrics.ahead(ahead.text()),

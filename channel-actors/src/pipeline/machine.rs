@@ -108,7 +108,7 @@ pub(crate) enum Effect {
     /// Write a checkpoint.
     Checkpoint,
     /// Put a record of the ordering engine's on the disk; [`Input::Persisted`] follows.
-    Persist { ticket: Ticket, record: Vec<u8> },
+    Persist { ticket: Ticket, record: Vec<u8>, base: bool },
     /// Say something to another peer of the channel. What it promises is on the disk.
     Send { to: Address, bytes: Vec<u8> },
     /// Look for outcomes in the index, and tell those who wait for them.
@@ -384,7 +384,9 @@ impl ChannelMachine {
                 AcceptorEffect::Apply(block) => effects.push(Effect::Apply(block)),
                 AcceptorEffect::Checkpoint => effects.push(Effect::Checkpoint),
                 AcceptorEffect::Discarded(discarded) => self.discarded(discarded, now, effects),
-                AcceptorEffect::Persist { ticket, record } => effects.push(Effect::Persist { ticket, record }),
+                AcceptorEffect::Persist { ticket, record, base } => {
+                    effects.push(Effect::Persist { ticket, record, base });
+                }
                 AcceptorEffect::Send { to, bytes } => effects.push(said(to, TO_ORDERING, &bytes)),
                 AcceptorEffect::WakeAt(time) => {
                     self.acceptor_wakes.insert(time);

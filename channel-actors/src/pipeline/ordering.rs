@@ -6,20 +6,92 @@
 //! ([`OrderingEffect::Send`] waits for its ticket). And a block that does not become final leaves no trace: its transactions
 //! wait again, in their order, with their waiters and credits ([`OrderingEffect::Discard`]).
 
+mod making;
+mod raft;
 mod solo;
 
+#[cfg(any(test, feature = "simulation"))]
+pub(crate) use self::raft::{records, wire};
 pub use crate::block::sealing::Sealing;
+pub use making::engine;
 pub use solo::Solo;
 
+use crate::block::tip::Tip;
 use bytes::Bytes;
 use ledger_classes::chain::ExecutedBlock;
-use ledger_classes::formats::config::OrderingPeer;
-use ledger_classes::keys::Address;
+use ledger_classes::formats::config::{Orderers, OrderingPeer};
+use ledger_classes::keys::{Address, SigningKey};
+use ledger_classes::primitives::codec::DecodeError;
+use ledger_classes::primitives::hash::Hash;
 use ledger_classes::primitives::time::Time;
 use std::sync::Arc;
 
 /// Names a record of an engine: the engine numbers them, ascending.
 pub type Ticket = u64;
+
+/// Names a life of a peer: 16 random bytes, others after a restore or a move. What was kept in another life is no memory.
+pub type LifeId = [u8; 16];
+
+/// What an engine begins with.
+pub struct Begin<'a> {
+    /// The channel.
+    pub channel: Hash,
+    /// What its randomness follows from.
+    pub seed: u64,
+    /// What the peer seals with.
+    pub key: Arc<SigningKey>,
+    /// Who orders above the last block.
+    pub orderers: &'a Orderers,
+    /// The last block in the channel's log.
+    pub tip: Tip,
+    /// The peer's life, and the engine's records on the disk, in their order; none where no records are kept.
+    pub kept: Option<(LifeId, Vec<(Ticket, Bytes)>)>,
+}
+
+/// Why there is no engine for a channel.
+#[derive(Debug, thiserror::Error, PartialEq, Eq)]
+pub enum EngineError {
+    /// The program has no such engine.
+    #[error("this build has no such ordering engine")]
+    NoEngine,
+    /// The engine keeps records, and there is nowhere to keep them.
+    #[error("this peer keeps no ordering records")]
+    NothingKept,
+    /// The records are not of this life: what was promised since is not in them.
+    #[error("the ordering records are of life {:032x} of this peer, and this is {:032x}",
+        u128::from_be_bytes(*.recorded), u128::from_be_bytes(*.own))]
+    OtherLife {
+        /// The life that wrote them.
+        recorded: LifeId,
+        /// This one.
+        own: LifeId,
+    },
+    /// There are blocks, and no records of what made them final.
+    #[error("block {height} is in the log, and the ordering records do not reach it")]
+    NoRecords {
+        /// The last block.
+        height: u64,
+    },
+    /// The records and the log are not of one chain.
+    #[error("block {height} is {log} in the log, and {records} by the ordering records")]
+    OtherBlock {
+        /// The last block in the log.
+        height: u64,
+        /// Its hash there.
+        log: Hash,
+        /// By the records.
+        records: Hash,
+    },
+    /// The channel was founded with other peers than those that order it.
+    #[error("the channel was founded with other ordering peers")]
+    Founders,
+    /// A record is not whole, or contradicts those before it.
+    #[error("the ordering records cannot be read: {0}")]
+    Records(DecodeError),
+    /// What the engine is made over refuses it.
+    #[error("the ordering engine cannot begin: {0}")]
+    Library(String),
+}
 
 /// Inputs of an engine.
 #[derive(Clone, Debug)]
@@ -36,6 +108,11 @@ pub enum OrderingInput<'a> {
         /// Whether it is a valid one there, and its time has come. It is under way then, and may become final; else nothing of
         /// it is left.
         valid: bool,
+    },
+    /// A block is in the channel's log, with its seal, on the disk, and so are all before it.
+    Appended {
+        /// Its height.
+        height: u64,
     },
     /// The state and the log are those of another peer now, up to this height. What was under way comes to nothing.
     Installed {
@@ -76,6 +153,8 @@ pub enum OrderingEffect {
         ticket: Ticket,
         /// In a form of the engine's own.
         record: Vec<u8>,
+        /// It stands for all before it, which may be forgotten when it is on the disk.
+        base: bool,
     },
     /// Say something to another peer, not before a record is on the disk. It may be lost.
     Send {

@@ -20,6 +20,10 @@ pub enum Mutant {
     WitnessAlone,
     /// A block of another peer's is accepted before this peer's clock is at its time.
     ClockNotAsked,
+    /// For whom a peer has voted is left out of its record.
+    VoteNotKept,
+    /// A block is signed when it is executed.
+    SealBeforeFinal,
     /// What was sent twice gives its second credit to nobody.
     CreditKept,
     /// A page that is read is held against no checksum.

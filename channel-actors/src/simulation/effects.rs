@@ -18,6 +18,14 @@ use std::future::Future as _;
 use std::pin::Pin;
 use std::task::{Context, Poll, Waker};
 
+/// A record of the ordering engine's, on its way to the disk.
+pub(super) struct Kept {
+    pub(super) ticket: Ticket,
+    pub(super) record: Vec<u8>,
+    /// It stands for all before it.
+    pub(super) base: bool,
+}
+
 /// What the loop asked for and was not scheduled yet.
 #[derive(Default)]
 pub(super) struct Desk {
@@ -26,7 +34,7 @@ pub(super) struct Desk {
     pub(super) wake: Option<u64>,
     pub(super) halted: Option<String>,
     seeds: u64,
-    pub(super) records: Vec<(Ticket, Vec<u8>)>,
+    pub(super) records: Vec<Kept>,
     pub(super) said: Vec<(Address, Vec<u8>)>,
     /// The last record on the disk.
     pub(super) recorded: Ticket,
@@ -62,8 +70,8 @@ impl Shell for Desk {
         self.wake = Some(self.wake.map_or(millis, |earlier| earlier.min(millis)));
     }
 
-    fn persist(&mut self, ticket: Ticket, record: Vec<u8>) {
-        self.records.push((ticket, record));
+    fn persist(&mut self, ticket: Ticket, record: Vec<u8>, base: bool) {
+        self.records.push(Kept { ticket, record, base });
     }
 
     fn send(&mut self, to: Address, bytes: Vec<u8>) {
@@ -146,13 +154,8 @@ impl World {
     }
 
     /// What the ordering engine keeps and says.
-    fn orders(
-        &mut self,
-        records: Vec<(Ticket, Vec<u8>)>,
-        said: Vec<(Address, Vec<u8>)>,
-        recorded: Ticket,
-    ) -> Result<(), String> {
-        for (ticket, _) in records {
+    fn orders(&mut self, records: Vec<Kept>, said: Vec<(Address, Vec<u8>)>, recorded: Ticket) -> Result<(), String> {
+        for Kept { ticket, .. } in records {
             let slow = if self.clock.now < self.faults.slow_until { self.delay(500) } else { self.delay(6) };
             // One after the other.
             let delay = self.clock.recorded().max(slow);

@@ -45,7 +45,7 @@ impl OrderingEngine for Fickle {
                 let record = block.hash.0.to_vec();
                 vec![
                     OrderingEffect::Send { to, bytes, after: Some(ticket) },
-                    OrderingEffect::Persist { ticket, record },
+                    OrderingEffect::Persist { ticket, record, base: false },
                 ]
             }
             OrderingInput::Message { bytes, .. } => {
@@ -68,6 +68,7 @@ impl OrderingEngine for Fickle {
             }
             OrderingInput::Executed { .. }
             | OrderingInput::Persisted { .. }
+            | OrderingInput::Appended { .. }
             | OrderingInput::Tick { .. }
             | OrderingInput::Configure { .. } => Vec::new(),
         }

@@ -1,7 +1,6 @@
-//! Several peers of one channel in virtual time, ordered by whatever engine is given: machines, effect loop and stores as
-//! they serve, over a network that loses and delays. Peers stop and start, with what of their disk a power loss leaves, and
-//! are cut off, and each has a clock that is wrong in its own way. For engines to come: what they must hold is checked here,
-//! whatever they are.
+//! Several peers of one channel in virtual time: machines, engines, effect loop and stores as they are, over a network that
+//! loses, delays, repeats and changes the order. Peers stop and start, with what of their disk a power loss leaves, and are
+//! cut off, and each has a clock that is wrong in its own way.
 //!
 //! Checked: all peers have the same blocks, an id is in one of them, what a peer has told it has after every start, and what
 //! one refuses since its time is over is in none for ever; at the end, when all is whole, everything that was sent has its
@@ -9,6 +8,7 @@
 //! replay of a log alone gives, seals and all.
 
 mod checks;
+mod promises;
 mod records;
 
 use super::clients::{CLIENTS, EACH_OF_SEVERAL, OF_SEVERAL, PEERS, Prepared, seal_key};
@@ -26,14 +26,14 @@ use crate::pipeline::answer::Wait;
 use crate::pipeline::batcher::Submitted;
 use crate::pipeline::effects::{ChannelLoop, Kind, Outcome, Work};
 use crate::pipeline::machine::{ChannelMachine, Input};
-use crate::pipeline::ordering::{OrderingEngine, Ticket};
+use crate::pipeline::ordering::{Begin, LifeId, engine};
 use crate::pipeline::submission::{Submission, submission};
 use crate::runtime::asker::Asker;
 use crate::store::StoreOptions;
 use ledger_classes::formats::block::Block;
-use ledger_classes::formats::config::OrderingPeer;
 use ledger_classes::keys::{Address, SigningKey};
 use ledger_classes::primitives::hash::Hash;
+use promises::Promises;
 use records::Records;
 use std::collections::{BTreeMap, BTreeSet};
 use std::panic::{AssertUnwindSafe, catch_unwind};
@@ -46,20 +46,9 @@ const FAULTS_MIN: u64 = 12;
 /// Steps after which a run has gone astray.
 const STEPS_MAX: u64 = 2_000_000;
 
-/// What an engine begins with.
-pub struct Start<'a> {
-    /// What its randomness follows from.
-    pub seed: u64,
-    /// What the peer seals with.
-    pub key: Arc<SigningKey>,
-    /// Who orders.
-    pub orderers: &'a [OrderingPeer],
-    /// The weight of those who seal a block, at least.
-    pub threshold: u64,
-    /// The last block in the log.
-    pub height: u64,
-    /// The engine's records on the disk, in their order.
-    pub records: &'a [(Ticket, Vec<u8>)],
+/// The life in which a peer is.
+fn life_of(number: usize) -> LifeId {
+    [number as u8 + 1; 16]
 }
 
 /// What came of a run.
@@ -125,11 +114,10 @@ struct Out {
     submission: Submission,
 }
 
-struct Several<'a> {
+struct Several {
     random: Random,
     trace: Trace,
     prepared: &'static Prepared,
-    make: &'a dyn Fn(Start<'_>) -> Box<dyn OrderingEngine>,
     options: StoreOptions,
     base: Instant,
     clock: Clock<What>,
@@ -140,6 +128,7 @@ struct Several<'a> {
     chain: Vec<Hash>,
     proposers: BTreeMap<Address, u64>,
     vouched: (u64, u64),
+    promises: Promises,
     included: BTreeMap<Hash, u64>,
     /// What was refused for ever: its time is over.
     over: BTreeSet<Hash>,
@@ -158,87 +147,89 @@ struct Several<'a> {
     again: bool,
 }
 
-/// Runs a seed with engines that are made by `make`, once for each life of each peer, and with a mutant, if one is given.
+/// Runs a seed, with a mutant if one is given. The lines are all that happened, if that was asked for.
 ///
 /// # Errors
 /// What did not hold.
-pub fn run_several(
-    seed: u64,
-    mutant: Option<Mutant>,
-    make: &dyn Fn(Start<'_>) -> Box<dyn OrderingEngine>,
-) -> Result<Together, String> {
+pub fn run_several(seed: u64, mutant: Option<Mutant>, lines: bool) -> (Result<Together, String>, Vec<String>) {
     crate::block::key_cache::remember();
     PLANTED.set(mutant);
-    // What is asserted in the code that serves, or in an engine, counts, too.
-    let ran = catch_unwind(AssertUnwindSafe(|| run(seed, make)));
+    let mut several = Several::new(seed);
+    several.trace.keeps = lines;
+    // What is asserted in the code that serves counts, too.
+    let ran = catch_unwind(AssertUnwindSafe(|| several.run()));
     PLANTED.set(None);
-    ran.unwrap_or_else(|panic| Err(format!("panicked: {}", crate::runtime::tasks::words(&*panic))))
+    let ran = ran.unwrap_or_else(|panic| Err(format!("panicked: {}", crate::runtime::tasks::words(&*panic))));
+    let lines = std::mem::take(&mut several.trace.lines);
+    (ran.map(|()| several.together()), lines)
 }
 
-fn run(seed: u64, make: &dyn Fn(Start<'_>) -> Box<dyn OrderingEngine>) -> Result<Together, String> {
-    let prepared = &OF_SEVERAL[usize::from(seed.is_multiple_of(2))];
-    let peer = |number: u8| Peer {
-        key: Arc::new(seal_key(number)),
-        machine: Machine::default(),
-        records: Records::default(),
-        channel: None,
-        life: 0,
-        wake: None,
-        told: 0,
-    };
-    let mut random = Random(seed);
-    let mut several = Several {
-        clocks: Clocks::new(PEERS, &mut random),
-        ahead: (0, 0),
-        random,
-        trace: Trace::default(),
-        prepared,
-        make,
-        options: StoreOptions {
-            log_cache_bytes: 1 << 20,
-            state_cache_bytes: 1 << 20,
-            wal_bytes_max: 64 << 10,
-            tree_bytes: 1 << 20,
-            dirty_bytes_max: 100_000,
-            checkpoint_interval_ms: u64::MAX,
-            ..StoreOptions::default()
-        },
-        base: Instant::now(),
-        clock: Clock::default(),
-        peers: (0..PEERS).map(peer).collect(),
-        chain: vec![prepared.channel],
-        proposers: BTreeMap::new(),
-        vouched: (0, 0),
-        included: BTreeMap::new(),
-        over: BTreeSet::new(),
-        known: BTreeMap::new(),
-        undecided: BTreeSet::new(),
-        next: [0; CLIENTS],
-        out: Vec::new(),
-        cut_off: None,
-        faults: 0,
-        starts: 0,
-        cuts: 0,
-        whole: false,
-        again: false,
-    };
-    several.run()?;
-    Ok(Together {
-        blocks: several.height(),
-        transactions: several.included.len() as u64,
-        expired: several.over.len() as u64,
-        starts: several.starts,
-        cuts: several.cuts,
-        withheld: several.ahead.0,
-        refused: several.ahead.1,
-        proposers: several.proposers.len(),
-        batches: several.vouched.0,
-        witnesses: several.vouched.1,
-        digest: several.trace.digest,
-    })
-}
+impl Several {
+    fn new(seed: u64) -> Self {
+        let prepared = &OF_SEVERAL[usize::from(seed.is_multiple_of(2))];
+        let peer = |number: u8| Peer {
+            key: Arc::new(seal_key(number)),
+            machine: Machine::default(),
+            records: Records::default(),
+            channel: None,
+            life: 0,
+            wake: None,
+            told: 0,
+        };
+        let mut random = Random(seed);
+        Self {
+            clocks: Clocks::new(PEERS, &mut random),
+            ahead: (0, 0),
+            random,
+            trace: Trace::default(),
+            prepared,
+            options: StoreOptions {
+                log_cache_bytes: 1 << 20,
+                state_cache_bytes: 1 << 20,
+                wal_bytes_max: 64 << 10,
+                tree_bytes: 1 << 20,
+                dirty_bytes_max: 100_000,
+                checkpoint_interval_ms: u64::MAX,
+                ..StoreOptions::default()
+            },
+            base: Instant::now(),
+            clock: Clock::default(),
+            peers: (0..PEERS).map(peer).collect(),
+            chain: vec![prepared.channel],
+            proposers: BTreeMap::new(),
+            vouched: (0, 0),
+            promises: Promises::new(PEERS),
+            included: BTreeMap::new(),
+            over: BTreeSet::new(),
+            known: BTreeMap::new(),
+            undecided: BTreeSet::new(),
+            next: [0; CLIENTS],
+            out: Vec::new(),
+            cut_off: None,
+            faults: 0,
+            starts: 0,
+            cuts: 0,
+            whole: false,
+            again: false,
+        }
+    }
 
-impl Several<'_> {
+    fn together(&self) -> Together {
+        Together {
+            blocks: self.height(),
+            transactions: self.included.len() as u64,
+            expired: self.over.len() as u64,
+            starts: self.starts,
+            cuts: self.cuts,
+            withheld: self.ahead.0,
+            refused: self.ahead.1,
+            proposers: self.proposers.len(),
+            batches: self.vouched.0,
+            witnesses: self.vouched.1,
+            digest: self.trace.digest,
+        }
+    }
+
     fn height(&self) -> u64 {
         self.chain.len() as u64 - 1
     }
@@ -367,7 +358,10 @@ impl Several<'_> {
                 self.clock.after(delay, What::OfLife(number, life, Event::Sync));
             }
             Event::Sync => {
-                let ticket = peer.records.sync()?;
+                let (ticket, synced) = peer.records.sync()?;
+                for record in &synced {
+                    self.promises.recorded(number, record)?;
+                }
                 channel.shell.recorded = ticket;
                 channel.on([Input::Persisted(ticket)]);
             }
@@ -400,15 +394,20 @@ impl Several<'_> {
         }
         let peer = &mut self.peers[number];
         let config = &self.prepared.config;
-        let records = peer.records.start(&peer.machine, &self.prepared.channel)?;
-        let engine = (self.make)(Start {
+        let found = peer.records.start(&peer.machine, &self.prepared.channel)?;
+        for record in &found.unsaid {
+            self.promises.recorded(number, record)?;
+        }
+        let orderers = config.orderers();
+        let begin = Begin {
+            channel: self.prepared.channel,
             seed,
             key: peer.key.clone(),
-            orderers: &config.peers,
-            threshold: config.threshold,
-            height: opened.tip.height,
-            records: &records,
-        });
+            orderers: &orderers,
+            tip: opened.tip,
+            kept: Some((life_of(number), found.records)),
+        };
+        let engine = engine(begin).map_err(|error| format!("peer {number} cannot begin: {error}"))?;
         let proposer = peer.key.public().address();
         let place = workplace(&opened, peer.key.clone());
         let machine = ChannelMachine::new(&opened, engine, proposer, 2, 300);
@@ -524,7 +523,7 @@ impl Several<'_> {
             self.clock.after(delay, What::OfLife(number, life, Event::Begin(work)));
         }
         let kept = &mut self.peers[number].records;
-        records.into_iter().for_each(|(ticket, record)| kept.ask(ticket, record));
+        records.into_iter().for_each(|record| kept.ask(record));
         if kept.begins() {
             let delay = self.delay(0, 3);
             self.clock.after(delay, What::OfLife(number, life, Event::Write));
@@ -535,6 +534,11 @@ impl Several<'_> {
             let to = to.ok_or("an engine speaks to nobody")?;
             let lost = self.cut_off.is_some_and(|cut| cut == to || cut == number) || self.random.one_in(25);
             self.say(format_args!("peer {number} says {} bytes to {to}, records {recorded}, {lost}", bytes.len()));
+            self.promises.said(number, to, &bytes, &self.peers)?;
+            if !lost && self.random.one_in(40) {
+                let (delay, bytes) = (self.delay(1, 3_000), bytes.clone());
+                self.clock.after(delay, What::Message { to, from, bytes });
+            }
             if !lost {
                 let delay = self.delay(1, 10);
                 self.clock.after(delay, What::Message { to, from, bytes });

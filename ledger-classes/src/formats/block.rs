@@ -67,6 +67,11 @@ impl Header {
         Hash::tagged(Tag::Header, &[&codec::encode(self)])
     }
 
+    /// The header of an encoded block, of which nothing else is looked at.
+    pub fn of_block(bytes: &[u8]) -> Result<Self, DecodeError> {
+        codec::decode_first(bytes)
+    }
+
     /// The id of the channel that this header belongs to.
     pub fn channel_id(&self) -> Hash {
         if self.height == 0 { self.hash() } else { self.channel }

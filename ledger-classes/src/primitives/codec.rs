@@ -43,6 +43,13 @@ pub fn encode_into<T: Encode>(value: &T, out: &mut Vec<u8>) {
     bincode::encode_into_std_write(value, out, bincode::config::legacy()).expect("our types encode without fault");
 }
 
+/// Decodes the value that `bytes` begin with; what is behind it is not looked at.
+pub fn decode_first<T: Decode<()>>(bytes: &[u8]) -> Result<T, DecodeError> {
+    let configuration = bincode::config::legacy().with_limit::<CLAIM_BYTES_MAX>();
+    let decoded = bincode::decode_from_slice(bytes, configuration);
+    decoded.map(|(value, _)| value).map_err(|error| DecodeError::Malformed(error.to_string()))
+}
+
 /// Decodes a value from all of `bytes`, at most `bytes_max` of them.
 pub fn decode<T: Decode<()>>(bytes: &[u8], bytes_max: usize) -> Result<T, DecodeError> {
     if bytes.len() > bytes_max {

@@ -53,6 +53,8 @@ pub enum Tag {
     Blindings,
     /// What hides one thing of a block.
     Blinding,
+    /// Names a life of a peer to the other ordering peers of a channel.
+    Replica,
 }
 
 impl Tag {
@@ -81,6 +83,7 @@ impl Tag {
             Self::StateKey => "chancery/state-key/1",
             Self::Blindings => "chancery/blindings/1",
             Self::Blinding => "chancery/blinding/1",
+            Self::Replica => "chancery/replica/1",
         }
     }
 

@@ -4,10 +4,11 @@
 //! The last line names seeds, seeds a minute and failures. Each seed runs twice, and both runs must be the same event by
 //! event. Ends with 0 if every seed held, with 1 if one did not: so with a mutant 1 says that it was found.
 
-use channel_actors::simulation::{FaultKind, Mutant, Report, run, run_twice};
-use clap::Parser;
+use channel_actors::simulation::{FaultKind, Mutant, Report, run, run_several, run_twice};
 use clap::builder::PossibleValuesParser;
-use std::collections::BTreeMap;
+use clap::error::ErrorKind;
+use clap::{CommandFactory, Parser};
+use std::collections::{BTreeMap, BTreeSet};
 use std::num::NonZero;
 use std::process::ExitCode;
 use std::sync::Mutex;
@@ -22,15 +23,14 @@ static ALLOCATOR: tikv_jemallocator::Jemalloc = tikv_jemallocator::Jemalloc;
 /// Failures that are shown; the others are counted.
 const SHOWN_MAX: u64 = 10;
 
-/// Simulates channels of one peer, from seeds.
+/// Simulates channels of one peer, or of several, from seeds.
 #[derive(Parser)]
 #[command(after_help = "Examples:
   simulator --seeds 1000 --from 1
   simulator --seed 77 --trace
   simulator --seeds 1000 --mutant sync-left-out
-
-Two defects need several peers and an engine over Raft, which this program has not: witness-alone and clock-not-asked are
-found by the tests of that engine, `cargo test -p simulator --test raft`.")]
+  simulator --peers 3 --seeds 100
+  simulator --peers 3 --seeds 20 --mutant vote-not-kept")]
 struct Arguments {
     /// How many seeds to run.
     #[arg(long, default_value_t = 100, conflicts_with = "seed")]
@@ -45,8 +45,11 @@ struct Arguments {
     #[arg(long, requires = "seed")]
     trace: bool,
     /// Plants a defect: ends with 1 as soon as a seed has found it.
-    #[arg(long, value_parser = PossibleValuesParser::new(Mutant::ALL.map(Mutant::name)))]
+    #[arg(long, value_parser = PossibleValuesParser::new(names()))]
     mutant: Option<String>,
+    /// Peers of each channel: one, or three that Raft orders.
+    #[arg(long, default_value = "1", value_parser = PossibleValuesParser::new(["1", "3"]))]
+    peers: String,
     /// Seeds that run at a time; 0 for one a processor core.
     #[arg(long, default_value_t = 0)]
     threads: usize,
@@ -74,14 +77,39 @@ impl Totals {
     }
 }
 
+/// The defects of one peer and of several, each once.
+fn names() -> Vec<&'static str> {
+    let all = Mutant::ALL.iter().chain(&Mutant::OF_SEVERAL).map(|one| one.name());
+    all.collect::<BTreeSet<_>>().into_iter().collect()
+}
+
+/// A seed of several peers, twice: both runs must be the same.
+fn several_twice(seed: u64, mutant: Option<Mutant>) -> Report {
+    let failed = |reason: String| Report { failure: Some(reason), ..Report::default() };
+    match run_several(seed, mutant, false).0 {
+        Err(reason) => failed(reason),
+        Ok(first) if run_several(seed, mutant, false).0.as_ref() != Ok(&first) => {
+            failed("the second run was another one".into())
+        }
+        Ok(first) => Report { blocks: first.blocks, transactions: first.transactions, ..Report::default() },
+    }
+}
+
 fn main() -> ExitCode {
-    let Arguments { seeds, from, seed, trace, mutant, threads } = Arguments::parse();
-    let mutant = Mutant::ALL.into_iter().find(|one| mutant.as_deref() == Some(one.name()));
+    let Arguments { seeds, from, seed, trace, mutant, peers, threads } = Arguments::parse();
+    let several = peers == "3";
+    let of = if several { &Mutant::OF_SEVERAL[..] } else { &Mutant::ALL[..] };
+    let planted = of.iter().copied().find(|one| mutant.as_deref() == Some(one.name()));
+    if let Some(name) = mutant.filter(|_| planted.is_none()) {
+        let what = format!("channels have no {name} with --peers {peers}");
+        Arguments::command().error(ErrorKind::ArgumentConflict, what).exit();
+    }
+    let mutant = planted;
     // A panic is a failure of its seed, which is printed.
     std::panic::set_hook(Box::new(|_| {}));
     if let (Some(seed), true) = (seed, trace) {
-        let report = run(seed, mutant, true);
-        report.lines.iter().for_each(|line| println!("{line}"));
+        let lines = if several { run_several(seed, mutant, true).1 } else { run(seed, mutant, true).lines };
+        lines.iter().for_each(|line| println!("{line}"));
     }
     let (from, seeds) = seed.map_or((from, seeds), |seed| (seed, 1));
     let threads = match threads {
@@ -100,7 +128,7 @@ fn main() -> ExitCode {
                         return;
                     }
                     let seed = from.wrapping_add(number);
-                    let report = run_twice(seed, mutant);
+                    let report = if several { several_twice(seed, mutant) } else { run_twice(seed, mutant) };
                     done.fetch_add(1, Ordering::Relaxed);
                     let Ok(mut totals) = totals.lock() else { return };
                     if let Some(failure) = report.failure.as_ref().filter(|_| totals.failures < SHOWN_MAX) {

@@ -164,7 +164,7 @@ impl ChannelRegistry {
         }
         let files = (self.files)(self.options.directory.join(handle.name()), None);
         let Some(Summary { channel, tip, config, ended, next_timer }) = Summary::read(&*files) else { return false };
-        if config.config.name != handle.name() || self.engine(&config.config).is_err() {
+        if config.config.name != handle.name() || self.may_order(&config.config).is_err() {
             return false;
         }
         self.begin_suspended(handle, channel, next_timer);

@@ -3,15 +3,9 @@
 mod clocks;
 
 use crate::pipeline::acceptor::*;
-use crate::test_support::{Bench, NOW, config, envelope, verified};
-use ledger_classes::formats::blinding::BlindingSeed;
-use ledger_classes::formats::block::{Block, Header, Seal};
-use ledger_classes::formats::detail::Detail;
-use ledger_classes::formats::outcome::ResultCode;
+use crate::test_support::{Bench, NOW, bare_block, bare_id, config, envelope, verified};
+use ledger_classes::formats::block::{Block, Seal};
 use ledger_classes::keys::Address;
-use ledger_classes::primitives::amount::Amount;
-use ledger_classes::state::tree::StateTree;
-use ledger_classes::state::view::Writes;
 
 /// Does nothing by itself, but what it is told to in messages.
 struct Manual;
@@ -28,7 +22,7 @@ impl OrderingEngine for Manual {
             b'k' => vec![OrderingEffect::Settled { height }],
             _ => {
                 let send = |number, after| OrderingEffect::Send { to: Address([number; 20]), bytes: vec![], after };
-                let record = OrderingEffect::Persist { ticket: height, record: vec![] };
+                let record = OrderingEffect::Persist { ticket: height, record: vec![], base: false };
                 vec![send(1, Some(height)), record, send(2, None)]
             }
         }
@@ -61,49 +55,9 @@ fn acceptor(engine: impl OrderingEngine + 'static) -> Acceptor {
     Acceptor::new(Box::new(engine), history, parent, None)
 }
 
-fn id(number: u64) -> Hash {
-    Hash::plain(&[&number.to_le_bytes()])
-}
-
-fn receipt(height: u64) -> Arc<Receipt> {
-    Arc::new(Receipt::new(id(height), height, 0, ResultCode::Done, Detail::PLAIN, Amount::ZERO, &[]))
-}
-
 /// A block of one transaction, whose id follows from the height.
 fn block(height: u64) -> Arc<ExecutedBlock> {
-    let header = Header {
-        version: 1,
-        channel: Hash::ZERO,
-        height,
-        previous: Hash::ZERO,
-        time: NOW.plus_millis(height),
-        transaction_root: Hash::ZERO,
-        receipt_root: Hash::ZERO,
-        batch_root: Hash::ZERO,
-        writes_root: Hash::ZERO,
-        state_root: Hash::ZERO,
-        history_root: Hash::ZERO,
-        orderers_root: Hash::ZERO,
-        config_height: 0,
-        proposer: Address([0; 20]),
-        transactions: 1,
-        receipts: 1,
-        batches: 0,
-    };
-    Arc::new(ExecutedBlock {
-        hash: header.hash(),
-        header,
-        seed: BlindingSeed::GENESIS,
-        envelopes: vec![vec![]].into(),
-        batches: Vec::new(),
-        receipts: vec![receipt(height)],
-        writes: Writes::new(),
-        tree: StateTree::default(),
-        ids: [(id(height), 0)].into(),
-        next_timer: Some(NOW.plus_millis(1_000 + height)),
-        config: None,
-        orderers: config().orderers(),
-    })
+    bare_block(height, 0)
 }
 
 fn executed(height: u64) -> ExecutionResult {
@@ -408,7 +362,7 @@ fn above_a_state_that_is_installed_nothing_is_left_of_what_was_under_way() {
 fn nothing_left_to_do_gives_its_place_back_and_what_the_index_has_is_looked_up() {
     let mut acceptor = acceptor(Immediate);
     assert_eq!(seen(acceptor.executed(ExecutionResult::default())), ["executed", "commit None tell []"]);
-    let found = ExecutionResult { committed: vec![id(7)], ..ExecutionResult::default() };
+    let found = ExecutionResult { committed: vec![bare_id(7)], ..ExecutionResult::default() };
     assert_eq!(seen(acceptor.executed(found)), ["executed", "known 1", "commit None tell []"]);
 }
 

@@ -71,7 +71,7 @@ impl Shell for Desk {
         self.wake |= millis < u64::from(u32::MAX);
     }
 
-    fn persist(&mut self, _: Ticket, _: Vec<u8>) {
+    fn persist(&mut self, _: Ticket, _: Vec<u8>, _: bool) {
         panic!("solo has no records");
     }
 

@@ -11,7 +11,7 @@ use ledger_classes::formats::block::Block;
 use ledger_classes::formats::transaction::TransactionError;
 use ledger_classes::primitives::hash::Hash;
 
-impl Several<'_> {
+impl Several {
     /// Takes what a peer tells of blocks.
     pub(super) fn blocks(&mut self, number: usize) -> Result<(), String> {
         let Some(channel) = &self.peers[number].channel else { return Ok(()) };
