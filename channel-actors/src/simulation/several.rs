@@ -130,6 +130,8 @@ struct Several {
     vouched: (u64, u64),
     promises: Promises,
     included: BTreeMap<Hash, u64>,
+    /// What was told of a block that its peer has on the disk and has not told yet: an outcome is looked up in the store.
+    early: BTreeMap<Hash, u64>,
     /// What was refused for ever: its time is over.
     over: BTreeSet<Hash>,
     /// In which block each is, or none if it is in none for ever.
@@ -200,6 +202,7 @@ impl Several {
             vouched: (0, 0),
             promises: Promises::new(PEERS),
             included: BTreeMap::new(),
+            early: BTreeMap::new(),
             over: BTreeSet::new(),
             known: BTreeMap::new(),
             undecided: BTreeSet::new(),

@@ -56,6 +56,10 @@ impl Several {
         if let Some(id) = ids.iter().find(|id| self.over.contains(*id)) {
             return Err(format!("{id} is in block {height}, and was refused as one that is in none"));
         }
+        let early: Vec<_> = self.early.extract_if(.., |_, early| *early <= height).collect();
+        if let Some((id, _)) = early.iter().find(|(id, _)| !ids.contains(id)) {
+            return Err(format!("{id} was told as committed in block {height}, and is not in it"));
+        }
         match ids.into_iter().find(|id| self.included.insert(*id, height).is_some()) {
             None => Ok(()),
             Some(id) => Err(format!("{id} is in block {height}, and in one before")),
@@ -72,8 +76,12 @@ impl Several {
                 match result {
                     SubmitResult::Committed { id, receipt } => {
                         let height = receipt.head.height;
-                        if self.included.get(&id) != Some(&height) {
-                            return Err(format!("{id} was told as committed in block {height}"));
+                        match self.included.get(&id) {
+                            Some(included) if *included == height => {}
+                            None if height == self.height() + 1 => {
+                                self.early.insert(id, height);
+                            }
+                            _ => return Err(format!("{id} was told as committed in block {height}")),
                         }
                         self.knows((out.client, out.number), Some(height))?;
                     }
@@ -116,6 +124,9 @@ impl Several {
 
     /// Everybody has an answer, and all peers have all blocks.
     pub(super) fn end(&mut self) -> Result<(), String> {
+        if let Some((id, height)) = self.early.first_key_value() {
+            return Err(format!("{id} was told as committed in block {height}, which there is not"));
+        }
         let mut roots = Vec::new();
         (0..self.peers.len()).for_each(|number| self.counts(number));
         for peer in &mut self.peers {
