@@ -10,7 +10,9 @@ use ledger_classes::action::{Action, assets, logs};
 use ledger_classes::chain::{self, Draft, ExecutedBlock, History};
 use ledger_classes::execution::ConfigRecord;
 use ledger_classes::formats::blinding::{Blinded, BlindingSeed};
-use ledger_classes::formats::block::{Batch, Block, Header, Seal, receipt_leaves, transaction_leaves};
+use ledger_classes::formats::block::{
+    Batch, Block, Header, Seal, SealSignature, receipt_leaves, seal_message, transaction_leaves,
+};
 use ledger_classes::formats::config::{Approvals, ChannelConfig, Engine, Fees, Limits, OrderingPeer, Organization};
 use ledger_classes::formats::proof::{
     EventProof, Evidence, LaterHeader, Proof, ReceiptProof, TransactionProof, Trust, TrustLink, TrustRoot, part,
@@ -247,7 +249,29 @@ fn main() {
     let signed = batch.witness(&key(200), &genesis.hash());
     write("witness_message/asks", &WitnessMessage::Asks { batch: batch.clone(), envelopes }.encode());
     write("witness_message/vouches", &WitnessMessage::Vouches { batch, signed }.encode());
+    write_ordering_messages(&write, &genesis.hash(), &blocks[1]);
     write_peer_log(&write);
+}
+
+/// What engines over Raft say, byte for byte as docs/formats/ordering.md has it.
+fn write_ordering_messages(write: &dyn Fn(&str, &[u8]), header: &Hash, block: &[u8]) {
+    let of_raft = |kind: u8, rejects: u8, numbers: [u64; 6], entries: &[u8]| {
+        let numbers = numbers.map(u64::to_le_bytes).concat();
+        [&[1, 0, kind, rejects], &[7; 16][..], &[8; 16], &numbers, entries].concat()
+    };
+    let none = 0_u32.to_le_bytes();
+    write("ordering_message/heartbeat", &of_raft(4, 0, [3, 0, 0, 12, 0, 0], &none));
+    write("ordering_message/vote", &of_raft(2, 0, [4, 3, 12, 0, 0, 0], &none));
+    write("ordering_message/refused-append", &of_raft(1, 1, [3, 0, 12, 0, 0, 9], &none));
+    let length = u32::try_from(block.len()).expect("small").to_le_bytes();
+    let nothing = [&[1][..], &3_u64.to_le_bytes(), &none].concat();
+    let entries = [&2_u32.to_le_bytes()[..], &nothing, &[0], &3_u64.to_le_bytes(), &length, block].concat();
+    write("ordering_message/append", &of_raft(0, 0, [3, 3, 12, 12, 0, 0], &entries));
+    let signed = SealSignature { key: key(1).public(), signature: key(1).sign(&seal_message(header, 3)) };
+    write("ordering_message/signed", &[&[1, 1], &codec::encode(&(1_u64, 3_u64, signed, true))[..]].concat());
+    let lives = vec![(key(1).public().address(), [1_u8; 16]), (key(2).public().address(), [2; 16])];
+    write("ordering_message/here", &[&[1, 2], &codec::encode(&([1_u8; 16], lives.clone(), Some(lives)))[..]].concat());
+    write("ordering_message/behind", &[&[1, 3], &codec::encode(&(3_u64, 7_u64))[..]].concat());
 }
 
 /// A segment of a peer's log for each thing that can be found in one.

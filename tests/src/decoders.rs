@@ -5,6 +5,7 @@ mod folders;
 mod peer_log;
 mod wal;
 
+use channel_actors::pipeline::ordering::recode_message;
 use channel_actors::pipeline::witness_message::WitnessMessage;
 use client::api::{Batch, BatchAnswer, CutError, Cutter, Form, Outcome, StreamFrame, StreamLine, read_submission};
 use client::sse;
@@ -45,6 +46,7 @@ pub const DECODERS: &[Decoder] = &[
     ("cursor", cursor),
     ("fence", fence),
     ("identity", identity),
+    ("ordering_message", ordering_message),
     ("peer_log", peer_log),
     ("wal", wal),
     ("ocsp", ocsp_messages),
@@ -232,6 +234,13 @@ pub fn record(bytes: &[u8]) {
     stored::<contracts::ContractVersion>(bytes);
     stored::<contracts::InstanceRecord>(bytes);
     stored::<logs::LogRecord>(bytes);
+}
+
+/// What another peer's engine over Raft says.
+pub fn ordering_message(bytes: &[u8]) {
+    if let Ok(again) = recode_message(bytes) {
+        assert_eq!(again, bytes, "a second form");
+    }
 }
 
 /// What another peer says about witnesses.

@@ -1,6 +1,7 @@
 //! Decoders of outside bytes on their corpora, and on mutations of them from a seed that every failure prints;
 //! `CHANCERY_SEED` takes it back. The fuzz targets of `fuzz/` run the same functions for longer.
 
+use channel_actors::pipeline::ordering::recode_message;
 use channel_actors::pipeline::witness_message::WitnessMessage;
 use ledger_classes::formats::block::{Block, Header, Seal};
 use ledger_classes::formats::proof::{Proof, Trust};
@@ -66,6 +67,9 @@ fn corpora_of_blocks_proofs_and_messages_are_of_the_form_of_now() {
     }
     for (file, bytes) in of("witness_message").filter(|(file, _)| file != "empty") {
         WitnessMessage::decode(&bytes).unwrap_or_else(|error| panic!("{file}: {error}"));
+    }
+    for (file, bytes) in of("ordering_message").filter(|(file, _)| file != "empty") {
+        assert_eq!(recode_message(&bytes).ok(), Some(bytes), "{file}");
     }
     let whole = of("block_file").find(|(file, _)| file == "three-blocks").expect("there").1;
     let mut said = Vec::new();

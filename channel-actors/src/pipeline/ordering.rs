@@ -14,6 +14,7 @@ mod solo;
 pub(crate) use self::raft::{records, wire};
 pub use crate::block::sealing::Sealing;
 pub use making::engine;
+pub use raft::recode_message;
 pub use solo::Solo;
 
 use crate::block::tip::Tip;

@@ -25,12 +25,22 @@ use driver::Driver;
 use founding::Founding;
 use ledger_classes::formats::config::{Orderers, OrderingPeer};
 use ledger_classes::keys::{Address, SigningKey};
+use ledger_classes::primitives::codec::DecodeError;
 use ledger_classes::primitives::hash::Hash;
 use ledger_classes::primitives::time::Time;
 use records::{Memory, Out};
 use sealing::Seals;
 use std::sync::Arc;
 use wire::Said;
+
+/// Decodes what an engine over Raft says to another, and encodes it again: for whoever tries the decoder with bytes of all
+/// kinds.
+///
+/// # Errors
+/// It is nothing that one says.
+pub fn recode_message(bytes: &[u8]) -> Result<Vec<u8>, DecodeError> {
+    Said::decode(bytes)?.encode().ok_or_else(|| form::malformed("a message that is not carried"))
+}
 
 /// A tick.
 const TICK_MS: u64 = 50;
