@@ -451,7 +451,9 @@ impl PeerLogCore {
         for kept in kept {
             match self.read(kept, &mut open).map_err(CopyError::Open)? {
                 Ok(body) => records.push((kept.head, body)),
-                Err(_) => drop(lost.insert(kept.head.channel)),
+                Err(None) => drop(lost.insert(kept.head.channel)),
+                // It may be read again: the segment stays.
+                Err(Some(error)) => return Err(CopyError::Open(error)),
             }
         }
         if !lost.is_empty() {

@@ -428,8 +428,9 @@ pub(super) async fn streamed<S: Slices>(
             if !with(&shared, |progress| progress.more) {
                 return None;
             }
-            let encoded = match source.still().await {
-                Ok(()) => slice(&source, &shared).await,
+            // To encode waits for its turn: what its reader may not have any more by then does not go out.
+            let encoded = match slice(&source, &shared).await {
+                Ok(()) => source.still().await,
                 Err(refusal) => Err(refusal),
             };
             match encoded {

@@ -257,7 +257,7 @@ impl Submissions {
                 }
                 // Whoever is cut off asks again for what it has no outcome of.
                 Some(Err(error)) => return Err(ApiError::new(Kind::Malformed, error.to_string())),
-                None => self.end_of_body(),
+                None => self.end_of_body().await?,
             },
             _ = self.drained.changed(), if self.fate.is_none() => {}
             () = self.live.trust_changed() => {}
@@ -268,8 +268,10 @@ impl Submissions {
         Ok(())
     }
 
-    /// The caller sends nothing more.
-    fn end_of_body(&mut self) {
+    /// The caller sends nothing more. Its last item may be there only now: so it is asked again, as for all others, whether it
+    /// may post it.
+    async fn end_of_body(&mut self) -> Result<(), ApiError> {
+        self.judged().await?;
         self.read = true;
         self.partial = None;
         match self.cutter.finish() {
@@ -282,6 +284,7 @@ impl Submissions {
             }
             Err(error) => self.ends(cut_error(error)),
         }
+        Ok(())
     }
 
     /// Nothing more is taken: the stream ends once what was taken is answered.

@@ -72,7 +72,9 @@ pub(super) async fn submit(
             let envelope: JsonEnvelope = body::parse(&bytes)?;
             drop(bytes);
             let visible = again(&context, &caller, &path)?;
-            one(&context, &caller, &visible, envelope, wait).await
+            let result = one(&context, &visible, envelope, wait).await?;
+            let rights = by_now(&context, &caller, &path);
+            answer_one(&context, &caller, &visible, result, rights).await
         }
         _ => {
             let body = body::read(&request, payload, context.limits.body_bytes_max).await?;
@@ -81,7 +83,7 @@ pub(super) async fn submit(
             drop(bytes);
             let visible = again(&context, &caller, &path)?;
             let results = batch(&context, &visible, envelopes, wait).await?;
-            let rights = visible.rights;
+            let rights = by_now(&context, &caller, &path);
             let bytes = results.iter().map(Answered::bytes).sum();
             let mut held = visible.purse.hold(Use::Answers);
             // They are committed, whatever room there is: who posts them waits with what it asks for next.
@@ -134,25 +136,41 @@ fn again(context: &PeerContext, caller: &Caller, channel: &str) -> Result<Visibl
     Ok(visible)
 }
 
+/// What the caller may read by now: a block that was waited for may have ended its rights. Whose are gone altogether is still
+/// told what became of its own transaction, and nothing of what it did.
+fn by_now(context: &PeerContext, caller: &Caller, channel: &str) -> Rights {
+    let visible = caller.check(&context.trust).and_then(|()| context.channel(caller, channel));
+    visible.map(|visible| visible.rights).unwrap_or_default()
+}
+
 async fn one(
     context: &PeerContext,
-    caller: &Caller,
     visible: &Visible,
     envelope: JsonEnvelope,
     wait: Wait,
-) -> Result<HttpResponse, ApiError> {
+) -> Result<Option<Answered>, ApiError> {
     let envelope = Envelope::try_from(envelope);
     let envelope = envelope.map_err(|error| ApiError::new(Kind::Malformed, error.to_string()))?;
-    match batch(context, visible, vec![Ok(envelope)], wait).await?.pop() {
+    Ok(batch(context, visible, vec![Ok(envelope)], wait).await?.pop())
+}
+
+/// Answers with one outcome, as far as these rights show it.
+async fn answer_one(
+    context: &PeerContext,
+    caller: &Caller,
+    visible: &Visible,
+    done: Option<Answered>,
+    rights: Rights,
+) -> Result<HttpResponse, ApiError> {
+    match done {
         Some(Answered::Refused(_, refusal)) => Err(refusal),
         // What takes more than a moment to encode has its turn on the threads for that.
         Some(Answered::Committed(id, receipt)) if receipt.events.len() > FRAMES_INLINE_MAX => {
-            let rights = visible.rights;
             let encode = move |out: &mut Pieces| out.json(&outcome(Answered::Committed(id, receipt), rights));
             made(context, caller, in_json(), encode).await
         }
         Some(done) => {
-            let outcome = outcome(done, visible.rights);
+            let outcome = outcome(done, rights);
             let mut response = in_json();
             if outcome.status != SubmissionStatus::Committed {
                 response.status(StatusCode::ACCEPTED);

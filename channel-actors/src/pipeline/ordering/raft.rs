@@ -163,8 +163,10 @@ impl Raft {
     }
 
     fn tick(&mut self, now: Time) {
+        let mut asked = false;
         for _ in 0..self.clock.due(now) {
             let asks = self.clock.passes();
+            asked |= asks;
             let out = &mut self.out;
             match &mut self.driver {
                 Some(driver) => {
@@ -176,6 +178,10 @@ impl Raft {
                 None if asks => self.founding.say(None, out),
                 None => {}
             }
+        }
+        if asked {
+            // A channel on which nothing is written has elections, whose entries and votes are kept, too.
+            self.cut();
         }
         self.out.push(OrderingEffect::WakeAt(now.plus_millis(TICK_MS)));
     }

@@ -2,7 +2,7 @@
 //! A record names the life that wrote it: those of another life are no memory of this one. What is no whole story is an
 //! error by name, never a panic.
 
-use super::form::{NUMBER_MAX, Reader, malformed, put_entries, take_entries};
+use super::form::{ENTRIES_MAX, NUMBER_MAX, Reader, malformed, put_entries, take_entries};
 use super::window::{Mark, Window};
 use super::wire::{Lives, Said};
 use crate::pipeline::ordering::{EngineError, LifeId, OrderingEffect, Ticket};
@@ -54,10 +54,17 @@ pub(super) fn encode(life: LifeId, items: &[Item]) -> Vec<u8> {
             Item::Begin(Mark { index, term, height, hash }) => put(BEGIN, &[*index, *term, *height], &hash.0),
             Item::Hard { term, vote, commit } => put(HARD, &[*term, *vote, *commit], &[]),
             Item::Entries { behind, entries } => {
-                let mut bytes =
-                    Vec::with_capacity(entries.iter().map(|entry| entry.data.len() + 13).sum::<usize>() + 4);
-                put_entries(entries, &mut bytes);
-                put(ENTRIES, &[*behind], &bytes);
+                // One part holds so many; none is left out.
+                let mut behind = *behind;
+                let nothing: &[Entry] = &[];
+                let parts = entries.chunks(ENTRIES_MAX).chain(entries.is_empty().then_some(nothing));
+                for part in parts {
+                    let bytes = part.iter().map(|entry| entry.data.len() + 13).sum::<usize>() + 4;
+                    let mut bytes = Vec::with_capacity(bytes);
+                    put_entries(part, &mut bytes);
+                    put(ENTRIES, &[behind], &bytes);
+                    behind += part.len() as u64;
+                }
             }
             Item::Met(address, life) => put(MET, &[], &[&address.0[..], life].concat()),
             Item::Founded(lives) => {

@@ -310,6 +310,20 @@ fn a_channel_begins_with_the_lives_that_its_founders_have_met() {
     assert!(halts(&effects).is_some_and(|reason| reason.contains("another life")), "{effects:?}");
 }
 
+/// One part of a record holds 8,192 entries: what was beyond it was left out, and was on no disk.
+#[test]
+fn a_record_holds_all_entries_however_many_they_are() {
+    let all = form::ENTRIES_MAX as u64 + 5;
+    let entries: Vec<Entry> = (8..8 + all).map(|index| Entry { index, term: 1, ..Entry::default() }).collect();
+    let record = Bytes::from(encode(life(1), &[Item::Entries { behind: 7, entries: entries.clone() }]));
+    let (_, items) = records::decode(&record).expect("its own");
+    let found = items.into_iter().flat_map(|item| match item {
+        Item::Entries { entries, .. } => entries,
+        other => panic!("{other:?}"),
+    });
+    assert!(found.eq(entries));
+}
+
 /// A log that has grown long is cut up to what the channel's log holds, and a start from what stands for it is the same.
 #[test]
 fn a_long_log_is_cut_and_begins_again_from_one_record() {
