@@ -72,6 +72,19 @@ fn one_fault(seed: u64, fault: Fault, file: usize, number: u64) {
     let (size, acknowledged) = (store.log_tip().map_or(0, |tip| tip + 1), machine.live().acknowledged);
     assert_eq!(size, acknowledged, "{what}: what failed is not there");
     match worked {
+        // The same between two pieces of such an early write: whoever writes the file next finds out.
+        Ok(()) if fault == Fault::Sync => {
+            let noticed = (size..size + 100).find_map(|height| match store.append(&block(height)) {
+                Ok(()) => {
+                    machine.acknowledge();
+                    None
+                }
+                Err(error) => Some(error),
+            });
+            let noticed = noticed.unwrap_or_else(|| panic!("{what}: nobody noticed")).chain();
+            assert!(noticed.contains("a sync of this file failed before: "), "{what}: {noticed}");
+            refuses(&machine, &store, (fault, file), &what);
+        }
         // redb frees memory now and then by writing early; it keeps what it could not write, and writes it later.
         Ok(()) => assert!(matches!(fault, Fault::Write | Fault::ShortWrite), "{what}: nobody noticed"),
         Err(error) => {
