@@ -127,8 +127,9 @@ impl Restore {
             format!("chancery serve --dir {shown}"),
         ];
         if !backup.left_out.is_empty() {
-            let (left, at) = (&backup.left_out[0], "authority_passphrase_file in chancery.toml");
-            next.insert(1, format!("put the authorities' passphrase back ({}; {at} names its place)", left.display()));
+            // The backup's own list names where it was.
+            let at = format!("authority_passphrase_file in {shown}/chancery.toml");
+            next.insert(1, format!("put the authorities' passphrase back, where {at} names its place"));
         }
         let document = json!({
             "dir": options.dir, "peer": backup.peer, "incarnation": incarnation, "made": backup.made,

@@ -35,7 +35,7 @@ Example:
         #[command(flatten)]
         signing: Box<Signing>,
     },
-    /// List records, oldest first
+    /// List records by topic, of each topic oldest first
     #[command(after_help = "\
 Example:
   $ chancery log list --topic shipments.arrived --limit 20")]

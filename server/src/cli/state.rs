@@ -43,7 +43,7 @@ Examples:
         #[arg(long, value_name = "ASSET")]
         balance: Option<String>,
         /// Which account has it; the account key's if absent
-        #[arg(long, value_name = "ADDRESS", requires = "balance")]
+        #[arg(long, value_name = "ADDRESS", requires = "balance", conflicts_with = "key")]
         of: Option<Address>,
         #[command(flatten)]
         on: OnChannel,

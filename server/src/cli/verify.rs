@@ -30,7 +30,7 @@ executed again from genesis on; the peer must not be running. With --blocks the 
 channel fetch` wrote, on any machine, and with --backup with what `chancery backup` wrote, whose files are held against
 their hashes.
 
-With two proofs, or two folders of blocks, of one channel it is said whether one history can hold both. Two sealed
+With two proofs of transactions, or two folders of blocks, of one channel it is said whether one history can hold both. Two sealed
 headers of one height show that the ledger was copied and runs twice; they are printed with who sealed them, and keep
 them: they prove it to everybody.
 
@@ -43,7 +43,7 @@ Examples:
   $ chancery verify --blocks trade
   $ chancery verify --backup /backup/peer-1")]
 pub(super) struct Verify {
-    /// Proof file, as `chancery tx proof` and `chancery state proof` write it. Of two, whether one history can hold both
+    /// Proof file, as `chancery tx proof` and `chancery state proof` write it. Of two of transactions, whether one history can hold both
     #[arg(long, value_name = "FILE")]
     proof: Vec<PathBuf>,
     /// The channel's id, from a source that you trust
