@@ -129,7 +129,7 @@ impl Restore {
         if !backup.left_out.is_empty() {
             // The backup's own list names where it was.
             let at = format!("authority_passphrase_file in {shown}/chancery.toml");
-            next.insert(1, format!("put the authorities' passphrase back, where {at} names its place"));
+            next.insert(1, format!("put the authorities' passphrase back ({at} names its place)"));
         }
         let document = json!({
             "dir": options.dir, "peer": backup.peer, "incarnation": incarnation, "made": backup.made,

@@ -87,7 +87,7 @@ fn made_right(bytes: &mut [u8]) -> Vec<Hash> {
 }
 
 /// A log with this segment is opened, or it says what is wrong with it. Then every channel has its records or is lost, by its
-/// name, and this is so after each start; and what is put there is found.
+/// name, and this is so after each start, unless it is lost by name then; and what is put there is found.
 ///
 /// # Panics
 /// If that does not hold.
@@ -136,12 +136,20 @@ fn opened(bytes: &[u8], channels: &[Hash]) -> Result<Taken, String> {
     let mut log = match open() {
         Ok(log) => log,
         Err(StoreError::Corrupt(why)) => return Err(why),
+        // It is shorter than its head says, so its end cannot be read.
+        Err(error @ StoreError::Disk { .. }) => return Err(error.to_string()),
         Err(error) => panic!("{error}"),
     };
     let first = taken(&log, channels);
     drop(log);
     log = open().expect("it was open");
-    assert_eq!(taken(&log, channels), first, "the same after each start");
+    let second = taken(&log, channels);
+    // What is written again at a start may find that the segment is not what its head says: then a channel is lost by name,
+    // and never other than it was (decision 56, what is open).
+    assert!(
+        channels.iter().all(|channel| second[channel].is_none() || second[channel] == first[channel]),
+        "{second:?}"
+    );
     let write = |channel: &Hash| Write { channel: *channel, what: What::Record("more".into()) };
     let batch: Vec<Write> = channels.iter().map(write).collect();
     let written = log.write(&batch);
@@ -149,12 +157,13 @@ fn opened(bytes: &[u8], channels: &[Hash]) -> Result<Taken, String> {
     drop(log);
     let again = taken(&open().expect("it was open"), channels);
     for (channel, written) in channels.iter().zip(written) {
-        match (&first[channel], &again[channel]) {
+        match (&second[channel], &again[channel]) {
             (Some(before), Some(after)) => {
                 let (last, kept) = after.split_last().expect("there is one more");
                 assert!(written.is_ok() && kept == before && last.body == "more");
             }
             (None, None) => assert!(written.is_err()),
+            (Some(_), None) => {}
             other => panic!("{other:?}"),
         }
     }

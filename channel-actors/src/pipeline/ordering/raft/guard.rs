@@ -67,6 +67,10 @@ pub(super) fn admit(raft: &Raft<Window>, records: bool, message: &Message) -> Re
 
 fn append(raft: &Raft<Window>, message: &Message) -> Result<(), Refused> {
     let (log, window) = (&raft.raft_log, raft.store());
+    // To the library an entry that is not there has term 0, so it fits whatever stands behind it.
+    if message.log_term == 0 && message.index != 0 {
+        return Err(Refused::Entries);
+    }
     let mut term = message.log_term;
     let mut bytes = 0;
     for entry in message.entries.iter() {

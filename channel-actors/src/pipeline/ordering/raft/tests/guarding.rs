@@ -106,13 +106,20 @@ fn what_would_end_the_library_does_not_reach_it() {
     use MessageType::*;
     let high = u64::MAX;
     // raft 0.7.0, by file and line: what panics.
-    let rows: [Row; 11] = [
+    let rows: [Row; 12] = [
         ("raft.rs:2024 a proposal of nothing", leader, false, of(MsgPropose, 2, 0), None),
         ("raft.rs:2110 a read of nothing", leader, false, of(MsgReadIndex, 2, 0), None),
         ("raft.rs:2595 a snapshot", node, false, snapshot(), None),
         ("raft.rs:1167 a term without a next one", node, false, of(MsgHeartbeat, 2, high), None),
         ("raft_log.rs:291 a commit beyond the log", node, false, from_two(heartbeat(2, 9)), Some(Refused::Beyond)),
         ("raft_log.rs:291 the same of a new leader", node, false, from_two(heartbeat(3, 9)), Some(Refused::Beyond)),
+        (
+            "log_unstable.rs:201 what follows nothing, which has term 0",
+            node,
+            false,
+            from_two(append(2, 9, 0, 0, vec![entry(10, 2, 5)])),
+            Some(Refused::Entries),
+        ),
         (
             "raft_log.rs:285 an index without a next one",
             node,
