@@ -281,7 +281,7 @@ fn write_peer_log(write: &dyn Fn(&str, &[u8])) {
     };
     let list = [on_disk(1, 10, 0), on_disk(2, 11, 0)].concat();
     // Kind, channel, sequence number, the one before, the last one on the disk, body.
-    let segments: [(&str, &[SegmentRecord<'_>]); 8] = [
+    let segments: [(&str, &[SegmentRecord<'_>]); 9] = [
         ("only-heads", &[]),
         (
             "three-channels",
@@ -298,6 +298,10 @@ fn write_peer_log(write: &dyn Fn(&str, &[u8])) {
         ("lost", &[(0, 1, 10, 0, 0, b"first"), (0, 2, 12, 0, 0, b"other"), (0, 1, 14, 11, 11, b"after the one lost")]),
         ("torn", &[(0, 1, 10, 0, 0, b"first"), (0, 1, 12, 11, 10, b"behind one that was never finished")]),
         ("refused-before", &[(0, 1, 10, 0, 0, b"1"), (0, 1, 11, 10, 10, b"refused"), (0, 1, 15, 10, 10, b"2")]),
+        (
+            "names-a-later-one",
+            &[(0, 1, 10, 0, 0, b"first"), (1, 1, 11, 1 << 56, 10, b"base"), (0, 1, 12, 11, 10, b"2")],
+        ),
         ("numbers-that-nobody-gave", &[(0, 1, u64::MAX, 0, 0, b"")]),
     ];
     for (name, records) in segments {

@@ -105,17 +105,19 @@ pub(super) fn decode<'a>(bytes: &'a [u8], key: &Key) -> Option<(Head, &'a [u8])>
         before: number(before),
         durable: number(durable),
     };
-    Some((head, body))
+    // Numbers ascend: whatever it names came before it.
+    Some((head, body)).filter(|(head, _)| head.before < head.sequence && head.durable < head.sequence)
 }
 
 /// All whole records of a segment with the places of their copies, which come one by one.
 pub(super) fn scan(bytes: &[u8], key: &Key, mut found: impl FnMut(Head, usize, &[u8])) {
     let mut at = 0;
     while at < bytes.len() {
-        match decode(&bytes[at..], key) {
-            Some((head, body)) => {
+        let whole = decode(&bytes[at..], key).map(|(head, body)| (head, body, at + Head::copy_bytes(body.len())));
+        match whole.filter(|(.., end)| *end <= bytes.len()) {
+            Some((head, body, end)) => {
                 found(head, at, body);
-                at += Head::copy_bytes(body.len());
+                at = end;
             }
             None => at += SECTOR,
         }
